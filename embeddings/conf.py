@@ -1,0 +1,162 @@
+"""The only reader of settings: EMBEDDINGS and EMBEDDING_PROVIDERS, typed, with their defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.db import DEFAULT_DB_ALIAS
+from django.dispatch import receiver
+
+from embeddings.exceptions import ConfigurationError
+
+DEFAULT_PROVIDER = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSettings:
+    """The EMBEDDINGS setting. Each field is a key in upper case; durations are seconds."""
+
+    # Off: nothing is recorded or embedded, and searches are by keyword.
+    enabled: bool = True
+    # Off: no worker is needed; objects are embedded in the saving process, after its commit.
+    queue_enabled: bool = True
+    # The RQ queue of the pokes, a key of RQ_QUEUES.
+    queue: str = "embeddings"
+    # The databases that hold models with embeddings; each needs this app's tables. The first also holds
+    # what belongs to no model: workers, providers, requests.
+    databases: tuple[str, ...] = (DEFAULT_DB_ALIAS,)
+
+    # Tasks claimed at once, and the most texts in one request (a provider's own limit may be lower).
+    batch_size: int = 256
+    # Requests in flight at once in one worker.
+    concurrency: int = 5
+    # Attempts before a task is failed.
+    max_attempts: int = 3
+    # Delay after the first failed attempt; doubles with each, up to the cap.
+    backoff_base_seconds: float = 2.0
+    backoff_cap_seconds: float = 300.0
+    # Workers that may die with a task in hand before it is failed.
+    max_crashes: int = 3
+    # Transient failures in a row that open a provider's circuit, and how long it stays open before a probe.
+    circuit_failures: int = 5
+    circuit_open_seconds: float = 30.0
+
+    # How long a claim lasts without renewal; a dead worker's tasks are free again after it.
+    lease_seconds: float = 40.0
+    # A provider request still unanswered after this is given up.
+    request_timeout_seconds: float = 300.0
+    # A worker looks for due tasks, expired leases and lost pokes this often.
+    sweep_seconds: float = 1.0
+    # One job works at most this long, then hands on to the next.
+    drain_seconds: float = 60.0
+    # Head start in the queue by priority: a low task is overtaken by high ones for at most the difference.
+    head_start_seconds: Mapping[str, float] = field(
+        default_factory=lambda: {"high": 3600.0, "normal": 600.0, "low": 0.0}
+    )
+
+    # How often, and after how many days, records of past work are deleted. 0 days keeps them.
+    cleanup_interval_hours: float = 24.0
+    cleanup_retention_days: int = 30
+
+
+def _key(name: str) -> str:
+    return name.upper()
+
+
+@cache
+def current() -> EmbeddingSettings:
+    """The EMBEDDINGS setting over its defaults; raises ConfigurationError naming the key that is wrong."""
+    given = getattr(settings, "EMBEDDINGS", {})
+    if not isinstance(given, Mapping):
+        raise ConfigurationError("EMBEDDINGS must be a dict.")
+    names = {_key(f.name): f for f in fields(EmbeddingSettings)}
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise ConfigurationError(f"EMBEDDINGS has no key {unknown[0]!r}; the keys are {', '.join(sorted(names))}.")
+    return EmbeddingSettings(**{names[key].name: _valid(key, value) for key, value in given.items()})
+
+
+_MAY_BE_ZERO = {"CLEANUP_RETENTION_DAYS", "BACKOFF_BASE_SECONDS"}
+
+
+def _valid(key: str, value: Any) -> Any:
+    if key in {"ENABLED", "QUEUE_ENABLED"}:
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be True or False, not {value!r}.")
+    elif key == "QUEUE":
+        if not isinstance(value, str) or not value:
+            raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be the name of a queue in RQ_QUEUES, not {value!r}.")
+    elif key == "DATABASES":
+        if isinstance(value, str) or not value or not set(value) <= set(settings.DATABASES):
+            raise ConfigurationError(f"EMBEDDINGS[{key!r}] must list aliases of DATABASES, not {value!r}.")
+        return tuple(value)
+    elif key == "HEAD_START_SECONDS":
+        if not isinstance(value, Mapping) or set(value) != {"high", "normal", "low"}:
+            raise ConfigurationError(f"EMBEDDINGS[{key!r}] must give seconds for 'high', 'normal' and 'low'.")
+    elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be a positive number, not {value!r}.")
+    elif value == 0 and key not in _MAY_BE_ZERO:
+        raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be more than 0.")
+    elif isinstance(value, float) and isinstance(getattr(EmbeddingSettings(), key.lower()), int):
+        raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be a whole number, not {value!r}.")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """One entry of EMBEDDING_PROVIDERS, typed."""
+
+    alias: str
+    backend: str
+    model_id: str
+    dimensions: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    timeout_seconds: float = 60.0
+
+
+def provider_aliases() -> list[str]:
+    """The keys of EMBEDDING_PROVIDERS."""
+    given = getattr(settings, "EMBEDDING_PROVIDERS", {})
+    if not isinstance(given, Mapping):
+        raise ConfigurationError("EMBEDDING_PROVIDERS must be a dict of alias to settings.")
+    return list(given)
+
+
+@cache
+def provider_settings(alias: str) -> ProviderSettings:
+    """The settings of one provider; raises ConfigurationError with what to change."""
+    if alias not in provider_aliases():
+        raise ConfigurationError(f"EMBEDDING_PROVIDERS has no {alias!r}; add it, or use one of {provider_aliases()}.")
+    given = settings.EMBEDDING_PROVIDERS[alias]
+    where = f"EMBEDDING_PROVIDERS[{alias!r}]"
+    unknown = sorted(set(given) - {"BACKEND", "MODEL", "DIMENSIONS", "OPTIONS"})
+    if unknown:
+        raise ConfigurationError(f"{where} has no key {unknown[0]!r}; it takes BACKEND, MODEL, DIMENSIONS, OPTIONS.")
+    for key in ("BACKEND", "MODEL"):
+        if not isinstance(given.get(key), str) or not given[key]:
+            raise ConfigurationError(f"{where} needs {key}, a string.")
+    dimensions = given.get("DIMENSIONS")
+    if isinstance(dimensions, bool) or not isinstance(dimensions, int) or not 1 <= dimensions <= 16_000:
+        raise ConfigurationError(f"{where} needs DIMENSIONS, a whole number from 1 to 16,000, not {dimensions!r}.")
+    if not isinstance(given.get("OPTIONS", {}), Mapping):
+        raise ConfigurationError(f"{where}: OPTIONS must be a dict.")
+    return ProviderSettings(
+        alias=alias,
+        backend=given["BACKEND"],
+        model_id=given["MODEL"],
+        dimensions=dimensions,
+        options=given.get("OPTIONS", {}),
+        timeout_seconds=current().request_timeout_seconds,
+    )
+
+
+@receiver(setting_changed)
+def _reset(*, setting: str, **kwargs: object) -> None:
+    if setting in {"EMBEDDINGS", "EMBEDDING_PROVIDERS", "DATABASES"}:
+        current.cache_clear()
+        provider_settings.cache_clear()

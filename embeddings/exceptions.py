@@ -1,0 +1,70 @@
+"""Everything this package raises.
+
+    EmbeddingsError
+    ├── ConfigurationError          settings or a model declaration are wrong
+    ├── SourceError                 the text of an object could not be made
+    └── ProviderError               a request to a provider did not give vectors
+        ├── RateLimited             wait; nothing is wrong with the texts
+        ├── TransientError          try again; nothing is known to be wrong
+        ├── InputRejected           the provider will never take one of these texts
+        │   └── InputTooLong        … because it is too long
+        └── ProviderMisconfigured   no request can work until somebody changes something
+
+The class decides what happens to a task; messages are for people and are never compared.
+"""
+
+from __future__ import annotations
+
+
+class EmbeddingsError(Exception):
+    """Something went wrong in the embeddings app."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+
+
+class ConfigurationError(EmbeddingsError):
+    """The embeddings configuration is wrong."""
+
+
+class SourceError(EmbeddingsError):
+    """The source text of an object could not be made."""
+
+
+class ProviderError(EmbeddingsError):
+    """The provider did not return vectors."""
+
+    kind = "transient"
+
+
+class RateLimited(ProviderError):
+    """The provider asked to slow down."""
+
+    kind = "rate_limit"
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+        """`retry_after` is the provider's own wish, in seconds from now, when it gave one."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TransientError(ProviderError):
+    """The provider could not be reached or failed by itself."""
+
+    kind = "transient"
+
+
+class InputRejected(ProviderError):
+    """The provider refused a text."""
+
+    kind = "input"
+
+
+class InputTooLong(InputRejected):
+    """The provider refused a text because it is too long."""
+
+
+class ProviderMisconfigured(ProviderError):
+    """The provider refused the request whatever its texts: a bad key, an unknown model, wrong dimensions."""
+
+    kind = "configuration"

@@ -1,0 +1,64 @@
+"""What a provider is: text in, vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from embeddings.conf import ProviderSettings
+from embeddings.exceptions import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The answer to one request.
+
+    `vectors` has one entry an input, in order, each `dimensions` floats: a list or a one-dimensional float32 array.
+    `tokens` is what the provider counted (and bills), None where it does not say.
+    """
+
+    vectors: Sequence[Any]
+    tokens: int | None = None
+
+
+class Provider:
+    """Base of all providers. A subclass implements `embed`; batching, retries, limits and metrics live outside.
+
+    `embed` is called from several threads of one process at once.
+    """
+
+    # The most that one request may hold. Token figures are compared with the estimate of `batching.estimate_tokens`.
+    max_inputs: ClassVar[int] = 2048
+    max_request_tokens: ClassVar[int] = 300_000
+    max_input_tokens: ClassVar[int] = 8192
+
+    # Option names that this provider takes under "OPTIONS".
+    known_options: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        unknown = sorted(set(settings.options) - self.known_options)
+        if unknown:
+            raise ConfigurationError(
+                f"Provider {settings.alias!r} has unknown OPTIONS {', '.join(unknown)}; "
+                f"{type(self).__name__} takes {', '.join(sorted(self.known_options)) or 'none'}."
+            )
+        self.alias = settings.alias
+        self.model_id = settings.model_id
+        self.dimensions = settings.dimensions
+        self.options = settings.options
+        self.timeout_seconds = settings.timeout_seconds
+
+    def prepare(self) -> None:
+        """Load what is slow to load. A worker calls it once before it forks, so that its jobs start quickly."""
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """n texts (none empty) → n vectors of `dimensions` floats.
+
+        Raises a subclass of `ProviderError`; its class decides what happens to the tasks.
+        """
+        raise NotImplementedError
+
+    def cost(self, tokens: int) -> float | None:
+        """US dollars for so many tokens; None where the price is not known."""
+        return None
