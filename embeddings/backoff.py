@@ -6,7 +6,7 @@ import random
 
 
 def retry_delay(attempt: int, *, base_seconds: float, cap_seconds: float) -> float:
-    """Seconds before attempt `attempt + 1`: base · 2^(attempt − 1) up to the cap, plus up to half of it again.
+    """Seconds before attempt `attempt + 1`: base · 2^(attempt - 1) up to the cap, plus up to half of it again.
 
     The jitter only adds: a delay that somebody asked for is a minimum, and tasks that failed together
     do not come back together.

@@ -30,6 +30,8 @@ class ConfigurationError(EmbeddingsError):
 class SourceError(EmbeddingsError):
     """The source text of an object could not be made."""
 
+    kind = "input"
+
 
 class ProviderError(EmbeddingsError):
     """The provider did not return vectors."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from embeddings.conf import ProviderSettings
-from embeddings.exceptions import ConfigurationError
+from embeddings.exceptions import ConfigurationError, InputRejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,10 @@ class Provider:
     """
 
     # The most that one request may hold. Token figures are compared with the estimate of `batching.estimate_tokens`.
-    max_inputs: ClassVar[int] = 2048
-    max_request_tokens: ClassVar[int] = 300_000
-    max_input_tokens: ClassVar[int] = 8192
+    # A provider whose options set them assigns them to itself.
+    max_inputs: int = 2048
+    max_request_tokens: int = 300_000
+    max_input_tokens: int = 8192
 
     # Option names that this provider takes under "OPTIONS".
     known_options: ClassVar[frozenset[str]] = frozenset()
@@ -53,12 +54,29 @@ class Provider:
         """Load what is slow to load. A worker calls it once before it forks, so that its jobs start quickly."""
 
     def embed(self, texts: Sequence[str]) -> Embedded:
-        """n texts (none empty) → n vectors of `dimensions` floats.
+        """n texts (none empty) → n vectors of `dimensions` floats; no texts → no vectors, without a request.
 
-        Raises a subclass of `ProviderError`; its class decides what happens to the tasks.
+        Raises a subclass of `ProviderError`; its class decides what happens to the tasks. The vectors are passed
+        on as they came: whether their numbers are finite is checked outside, for all providers alike.
         """
         raise NotImplementedError
 
     def cost(self, tokens: int) -> float | None:
         """US dollars for so many tokens; None where the price is not known."""
         return None
+
+
+def refuse_unusable(texts: Sequence[str]) -> None:
+    """Raise InputRejected if one of `texts` is what no provider can take: not a string, empty, or not Unicode.
+
+    Half of a surrogate pair (a cut emoji) is a Python string that has no UTF-8 form.
+    """
+    for text in texts:
+        if not isinstance(text, str):
+            raise InputRejected(f"An input is not text but {type(text).__name__}.")
+        if not text:
+            raise InputRejected("An input is empty.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            raise InputRejected("An input holds half of a surrogate pair, which is not valid Unicode.") from exc

@@ -1,0 +1,102 @@
+"""Open the tasks of many objects: from instances that were written, or from keys alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django.db import models
+
+from embeddings import conf, jobs, ledger, registry
+from embeddings.registry import Target
+from embeddings.text import saved_fingerprint
+
+# Requests that one statement opens.
+CHUNK = 2_000
+
+
+def request_objects(
+    model: type[models.Model],
+    objects: Iterable[models.Model],
+    *,
+    saved: Iterable[str] | None = None,
+    is_raw: bool = False,
+    using: str,
+) -> None:
+    """Open tasks for instances just written, in the caller's transaction; workers are called when it commits.
+
+    `saved` names the only fields that were written, if not all were. `is_raw` says that the instances are a fixture's,
+    whose fields tell nothing about the vectors in the database.
+    """
+    targets = _touched(model, saved)
+    fields = None if saved is None else list(saved)
+    requests = (
+        request_of(
+            target,
+            target.object_id(instance),
+            using,
+            fingerprint="" if is_raw else saved_fingerprint(instance, target, fields),
+        )
+        for instance in objects
+        for target in targets
+    )
+    _open(requests, using)
+
+
+def request_keys(
+    model: type[models.Model], keys: Iterable[Any], *, saved: Iterable[str] | None = None, using: str
+) -> None:
+    """Open tasks for rows known only by their primary keys."""
+    targets = _touched(model, saved)
+    _open((request_of(target, str(key), using) for key in keys for target in targets), using)
+
+
+def request_dependents(dependent: registry.Dependent, instance: models.Model, *, using: str) -> None:
+    """Open tasks for the rows whose text is partly made from `instance`, just saved."""
+    if not conf.current().enabled:
+        return
+    target = dependent.target
+    rows = target.model._base_manager.using(using).filter(**{dependent.lookup: instance.pk})
+    keys = rows.order_by().values_list("pk", flat=True).iterator(chunk_size=CHUNK)
+    _open((request_of(target, str(key), using) for key in keys), using)
+
+
+def request_of(
+    target: Target, object_id: str, using: str, *, fingerprint: str = "", priority: str | None = None
+) -> ledger.Request:
+    """The request for one object's field, with the target's own options."""
+    return ledger.Request(
+        content_type_id=target.content_type_id(using),
+        object_id=object_id,
+        field=target.field,
+        provider=target.provider,
+        priority=priority or target.priority,
+        delay_seconds=target.delay_seconds,
+        fingerprint=fingerprint,
+    )
+
+
+def _touched(model: type[models.Model], saved: Iterable[str] | None) -> Sequence[Target]:
+    if not conf.current().enabled:
+        return ()
+    targets = registry.targets_for(model)
+    if saved is None:
+        return targets
+    names = list(saved)
+    return [target for target in targets if target.is_touched_by(names)]
+
+
+def _open(requests: Iterable[ledger.Request], using: str) -> None:
+    for chunk in _chunks(requests):
+        jobs.schedule(ledger.request(chunk, using=using), using=using)
+
+
+def _chunks(requests: Iterable[ledger.Request]) -> Iterator[list[ledger.Request]]:
+    chunk: list[ledger.Request] = []
+    for request in requests:
+        chunk.append(request)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,33 @@
+"""A failed attempt as it is recorded: kind, class, message, and a signature that groups equal failures."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from embeddings.exceptions import ProviderError, SourceError
+
+_MAX_MESSAGE = 1000
+_MAX_SIGNATURE = 255
+_VARYING = re.compile(r"""'[^']*'|"[^"]*"|\b[0-9a-f]{8}-[0-9a-f-]{27,}\b|\b[0-9a-f]{12,}\b|\d+(?:\.\d+)?""", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed."""
+
+    kind: str
+    error_class: str
+    message: str
+
+    @classmethod
+    def of(cls, exc: Exception) -> Failure:
+        """The record of an exception; one that no provider should raise counts as transient."""
+        kind = exc.kind if isinstance(exc, ProviderError | SourceError) else "transient"
+        message = str(exc) or type(exc).__name__
+        return cls(kind, type(exc).__name__, message.replace("\0", "")[:_MAX_MESSAGE])
+
+    @property
+    def signature(self) -> str:
+        """Kind, class and the message without what differs from one object to the next."""
+        return f"{self.kind}: {self.error_class}: {_VARYING.sub('…', self.message)}"[:_MAX_SIGNATURE]

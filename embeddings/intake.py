@@ -1,0 +1,148 @@
+"""From claimed tasks to the texts that a provider has to be asked for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from embeddings import batching, conf, ledger, registry, writer
+from embeddings.exceptions import SourceError
+from embeddings.failure import Failure
+from embeddings.ledger import Claim
+from embeddings.providers import Provider, get_provider
+from embeddings.registry import Target
+from embeddings.text import SourceText, source_text
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A claimed task with the text that its row held when it was read, and the version of the row then."""
+
+    claim: Claim
+    target: Target
+    using: str
+    text: SourceText
+    xmin: str
+
+
+class Effect(Enum):
+    """What settling an item does to its column."""
+
+    WRITE = "write"
+    # The column holds the vector of this very text already.
+    KEEP = "keep"
+    # There is no text.
+    CLEAR = "clear"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """An item whose work is done, up to writing it down."""
+
+    item: Item
+    effect: Effect
+    vector: Any = None
+    tokens: int | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRequest:
+    """Distinct texts for one call, each with the items that wait for its vector. All items are of one claim."""
+
+    provider: Provider
+    using: str
+    texts: tuple[str, ...]
+    items: tuple[tuple[Item, ...], ...]
+    # How often the (single) text was cut because the provider found it too long.
+    cuts: int = 0
+
+    @property
+    def claims(self) -> list[Claim]:
+        return [item.claim for items in self.items for item in items]
+
+    def part(self, start: int, stop: int) -> ProviderRequest:
+        """The request for some of the texts."""
+        return ProviderRequest(self.provider, self.using, self.texts[start:stop], self.items[start:stop], self.cuts)
+
+
+@dataclass(slots=True)
+class Intake:
+    """What became of the tasks of one claim."""
+
+    requests: list[ProviderRequest] = field(default_factory=list)
+    settlements: list[Settlement] = field(default_factory=list)
+    failures: list[tuple[Claim, Failure]] = field(default_factory=list)
+    forgotten: int = 0
+
+
+def take(claims: Sequence[Claim], using: str) -> Intake:
+    """Read the present texts of claimed tasks and sort out those that need no provider."""
+    intake = Intake()
+    wanted: dict[str, list[Item]] = defaultdict(list)
+    by_target: dict[tuple[int, str], list[Claim]] = defaultdict(list)
+    for claim in claims:
+        by_target[claim.content_type_id, claim.field].append(claim)
+    for (content_type_id, field_name), group in by_target.items():
+        target = registry.find(content_type_id, field_name, using)
+        if target is None:
+            failure = Failure(
+                "configuration", "UnknownTarget", f"No model field is embedded as {field_name!r} any more."
+            )
+            intake.failures += [(claim, failure) for claim in group]
+            continue
+        wanted[target.provider] += _read(target, group, using, intake)
+    for alias, items in wanted.items():
+        intake.requests += _shape(get_provider(alias), using, items)
+    return intake
+
+
+def _read(target: Target, claims: list[Claim], using: str, intake: Intake) -> list[Item]:
+    """The items of one target that need a vector; the others go into `intake`."""
+    provider = get_provider(target.provider)
+    rows = writer.load(target, [claim.object_id for claim in claims], using)
+    gone = [claim.object_id for claim in claims if claim.object_id not in rows]
+    if gone:
+        intake.forgotten += ledger.forget(claims[0].content_type_id, gone, using=using)
+    items = []
+    for claim in claims:
+        row = rows.get(claim.object_id)
+        if row is None:
+            continue
+        try:
+            text = source_text(row.instance, target, provider)
+        except SourceError as exc:
+            intake.failures.append((claim, Failure.of(exc)))
+            continue
+        item = Item(claim, target, using, text, row.xmin)
+        if not text.text:
+            intake.settlements.append(Settlement(item, Effect.CLEAR))
+        elif row.has_vector and claim.fingerprint == text.fingerprint:
+            intake.settlements.append(Settlement(item, Effect.KEEP, truncated=text.truncated))
+        else:
+            items.append(item)
+    return items
+
+
+def _shape(provider: Provider, using: str, items: Iterable[Item]) -> list[ProviderRequest]:
+    """Requests within the provider's limits; equal texts are asked for once."""
+    by_fingerprint: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        by_fingerprint[item.text.fingerprint].append(item)
+    groups = batching.split(
+        ((same, same[0].text.tokens) for same in by_fingerprint.values()),
+        max_inputs=min(provider.max_inputs, conf.current().batch_size),
+        max_tokens=provider.max_request_tokens,
+    )
+    return [
+        ProviderRequest(
+            provider,
+            using,
+            texts=tuple(same[0].text.text for same in group),
+            items=tuple(tuple(same) for same in group),
+        )
+        for group in groups
+    ]

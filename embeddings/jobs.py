@@ -1,0 +1,134 @@
+"""Pokes: short messages on the RQ queue that say "there is work", and the job that they start."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from functools import cache, partial
+from typing import Any
+
+from django.core.signals import setting_changed
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.dispatch import receiver
+from django_rq.queues import get_queue
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import get_current_job
+
+from embeddings import conf
+from embeddings.pipeline import Drain
+
+logger = logging.getLogger(__name__)
+
+# A saving process waits for Redis no longer than this; after a failure it does not try again for as long.
+REDIS_TIMEOUT_SECONDS = 0.5
+# Pokes within this time are one, unless a worker has begun to work meanwhile.
+COALESCE_SECONDS = 2
+# A poke that no worker takes up in this time says nothing that the sweep will not say.
+POKE_TTL_SECONDS = 60
+_COALESCE_KEY = "embeddings:poked:{queue}"
+
+_redis_failed_at = float("-inf")
+# Set when the process is asked to stop: drains settle what is in flight and give the rest back.
+stop_requested = threading.Event()
+
+
+def schedule(task_ids: list[int], *, using: str = DEFAULT_DB_ALIAS) -> None:
+    """After the present transaction commits, call a worker, or, with the queue off, embed the tasks here and now."""
+    if not task_ids:
+        return
+    if not conf.current().queue_enabled:
+        transaction.on_commit(partial(embed_here, task_ids, using), using=using, robust=True)
+    elif not _is_poke_registered(using):
+        transaction.on_commit(poke, using=using, robust=True)
+
+
+def _is_poke_registered(using: str) -> bool:
+    """Whether the last hook of this transaction is a poke that this savepoint shares: then one is enough."""
+    connection = connections[using]
+    if not connection.in_atomic_block or not connection.run_on_commit:
+        return False
+    savepoint_ids, hook, _ = connection.run_on_commit[-1]
+    return hook is poke and savepoint_ids <= set(connection.savepoint_ids)
+
+
+def poke(*, is_coalesced: bool = True) -> bool:
+    """Tell a worker that there is work; returns whether Redis took it. Never raises: the sweep finds lost work."""
+    global _redis_failed_at
+    if time.monotonic() - _redis_failed_at < REDIS_TIMEOUT_SECONDS:
+        return False
+    queue_name = conf.current().queue
+    try:
+        redis = _redis()
+        key = _COALESCE_KEY.format(queue=queue_name)
+        if redis.set(key, 1, nx=True, ex=COALESCE_SECONDS) or not is_coalesced:
+            queue = get_queue(queue_name, connection=redis, commit_mode="auto")
+            queue.enqueue(
+                drain,
+                description="embeddings: there is work",
+                result_ttl=0,
+                ttl=POKE_TTL_SECONDS,
+                failure_ttl=POKE_TTL_SECONDS,
+                job_timeout=_job_timeout(),
+            )
+    except (RedisError, OSError) as exc:
+        _redis_failed_at = time.monotonic()
+        logger.warning("Workers could not be poked (%s); their sweep will find the work.", type(exc).__name__)
+        return False
+    return True
+
+
+@cache
+def _redis() -> Redis:
+    """The queue's Redis with our own short timeouts and no retries."""
+    pool = get_queue(conf.current().queue).connection.connection_pool
+    options: dict[str, Any] = {
+        **pool.connection_kwargs,
+        "socket_timeout": REDIS_TIMEOUT_SECONDS,
+        "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    return Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **options))
+
+
+@receiver(setting_changed)
+def _reset(*, setting: str, **kwargs: object) -> None:
+    if setting in {"EMBEDDINGS", "RQ_QUEUES"}:
+        _redis.cache_clear()
+
+
+def _job_timeout() -> int:
+    settings = conf.current()
+    return int(settings.drain_seconds + settings.request_timeout_seconds + 30)
+
+
+def drain() -> None:
+    """The job of a poke: work the ledger, and hand on if time ends before the work does."""
+    job = get_current_job()
+    worker = (job.worker_name if job else None) or "unknown"
+    _forget_poke()
+    settings = conf.current()
+    outcome = Drain(
+        worker,
+        seconds=settings.drain_seconds,
+        stop=stop_requested,
+        on_backlog=partial(poke, is_coalesced=True),
+    ).run()
+    logger.info("Drained %s", outcome)
+
+
+def _forget_poke() -> None:
+    """Saves that commit from now on need a poke of their own: this drain may already have looked."""
+    try:
+        _redis().delete(_COALESCE_KEY.format(queue=conf.current().queue))
+    except (RedisError, OSError):
+        logger.warning("Redis could not be reached at the start of a drain.")
+
+
+def embed_here(task_ids: list[int], using: str) -> None:
+    """Embed tasks in this process. What cannot be done now is left in the ledger."""
+    Drain("in process", has_heartbeat=False).run_tasks(task_ids, using)

@@ -1,0 +1,266 @@
+"""The ledger: the only writer of task statuses.
+
+Each transition is one set-based statement that returns how many tasks it moved. Those made by workers never wait
+for a lock: a row that somebody else holds is left for later.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Greatest, Now
+
+from embeddings import conf, sql
+from embeddings.backoff import retry_delay
+from embeddings.failure import Failure
+from embeddings.models import WAITING, EmbeddingTask, Status
+
+# Tasks that one statement of a sweep moves at most, so that it stays short.
+SWEEP_LIMIT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The wish that one object's field be embedded."""
+
+    content_type_id: int
+    object_id: str
+    field: str
+    provider: str
+    priority: str
+    delay_seconds: float = 0.0
+    # Of the present text where it is known; "" asks for a look at the object in any case.
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task in hand. `fingerprint` is that of the text whose vector the column holds."""
+
+    id: int
+    content_type_id: int
+    object_id: str
+    field: str
+    fingerprint: str
+    version: int
+    attempts: int
+    crashes: int
+    sort_key: datetime
+    token: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A task whose vector was written (`completed`) or nulled for want of text (`empty`)."""
+
+    id: int
+    status: str
+    fingerprint: str
+    tokens_estimated: int
+    tokens: int | None
+    truncated: bool
+
+
+def _execute(statement: str, params: dict[str, Any], using: str) -> list[tuple[Any, ...]]:
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql.load(statement), params)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def request(requests: Iterable[Request], *, batch_id: int | None = None, using: str = DEFAULT_DB_ALIAS) -> list[int]:
+    """Open the tasks of changed objects, in the caller's transaction; returns the ids of those that have work to do."""
+    unique = {(r.content_type_id, r.object_id, r.field): r for r in requests}.values()
+    if not unique:
+        return []
+    head_starts = conf.current().head_start_seconds
+    rows = _execute(
+        "request",
+        {
+            "content_type_ids": [r.content_type_id for r in unique],
+            "object_ids": [r.object_id for r in unique],
+            "fields": [r.field for r in unique],
+            "providers": [r.provider for r in unique],
+            "priorities": [r.priority for r in unique],
+            "head_starts": [head_starts[r.priority] for r in unique],
+            "delays": [r.delay_seconds for r in unique],
+            "fingerprints": [r.fingerprint for r in unique],
+            "batch_id": batch_id,
+        },
+        using,
+    )
+    return [row[0] for row in rows]
+
+
+def claim(provider: str, limit: int, *, worker: str, crashes: int = 0, using: str = DEFAULT_DB_ALIAS) -> list[Claim]:
+    """Take up to `limit` pending tasks of a provider, the most urgent first."""
+    return _claim("claim", {"provider": provider, "limit": limit, "crashes": crashes}, worker, using)
+
+
+def claim_ids(ids: Collection[int], *, worker: str, using: str = DEFAULT_DB_ALIAS) -> list[Claim]:
+    """Take exactly these tasks, as far as they wait and nobody holds them."""
+    return _claim("claim_ids", {"ids": list(ids)}, worker, using)
+
+
+def _claim(statement: str, params: dict[str, Any], worker: str, using: str) -> list[Claim]:
+    token = uuid.uuid4()
+    lease_seconds = conf.current().lease_seconds
+    rows = _execute(statement, {**params, "worker": worker, "token": token, "lease_seconds": lease_seconds}, using)
+    return sorted((Claim(*row, token=token) for row in rows), key=lambda claimed: (claimed.sort_key, claimed.id))
+
+
+def renew(tokens: Collection[uuid.UUID], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Prolong leases that are still held."""
+    lease = Now() + timedelta(seconds=conf.current().lease_seconds)
+    return _tasks(using).filter(status=Status.PROCESSING, lease_token__in=tokens).update(lease_until=lease)
+
+
+def lock(claims: Iterable[Claim], *, using: str) -> dict[int, int]:
+    """Lock held tasks for settling; returns {id: version}. Tasks lost to others or locked by them are missing.
+
+    Call it in a transaction, after the rows of the embedded objects are locked: a save locks in this order too.
+    """
+    claims = list(claims)
+    tasks = _tasks(using).filter(pk__in=[c.id for c in claims], lease_token__in={c.token for c in claims})
+    return dict(tasks.order_by("pk").select_for_update(skip_locked=True).values_list("pk", "version"))
+
+
+def held(claims: Iterable[Claim], *, using: str) -> set[int]:
+    """The ids of those tasks whose lease this worker has not lost."""
+    claims = list(claims)
+    tasks = _tasks(using).filter(pk__in=[c.id for c in claims], lease_token__in={c.token for c in claims})
+    return set(tasks.values_list("pk", flat=True))
+
+
+def complete(
+    completions: Sequence[Completion], *, model_id: str, dimensions: int, token: uuid.UUID, using: str
+) -> None:
+    """Record vectors that this transaction has written. Lock the tasks first."""
+    params = {
+        "ids": [c.id for c in completions],
+        "statuses": [c.status for c in completions],
+        "fingerprints": [c.fingerprint for c in completions],
+        "tokens_estimated": [c.tokens_estimated for c in completions],
+        "tokens": [c.tokens for c in completions],
+        "truncated": [c.truncated for c in completions],
+        "model_id": model_id,
+        "dimensions": dimensions,
+        "token": token,
+    }
+    _execute("complete", params, using)
+
+
+def fail(claims: Sequence[Claim], failure: Failure, *, is_final: bool, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Record a failed attempt of tasks of one claim; returns how many are failed for good."""
+    settings = conf.current()
+    rows = _execute(
+        "fail",
+        {
+            "ids": [c.id for c in claims],
+            "versions": [c.version for c in claims],
+            "delays": [
+                retry_delay(
+                    c.attempts, base_seconds=settings.backoff_base_seconds, cap_seconds=settings.backoff_cap_seconds
+                )
+                for c in claims
+            ],
+            "is_final": is_final,
+            "kind": failure.kind,
+            "error_class": failure.error_class,
+            "message": failure.message,
+            "signature": failure.signature,
+            "max_attempts": settings.max_attempts,
+            "token": claims[0].token,
+        },
+        using,
+    )
+    return sum(1 for (status,) in rows if status == Status.FAILED)
+
+
+def defer(claims: Iterable[Claim], until: datetime, failure: Failure, *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Let tasks wait for their provider's quota, together; no attempt is charged."""
+    return _give_back(
+        claims,
+        using,
+        status=Status.RATE_LIMITED,
+        available_at=until,
+        error_kind=failure.kind,
+        error_class=failure.error_class,
+        error_message=failure.message,
+        error_signature=failure.signature,
+    )
+
+
+def release(claims: Iterable[Claim], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Give tasks back as they were, to be claimed again at once; no attempt is charged."""
+    return _give_back(claims, using, status=Status.PENDING)
+
+
+def _give_back(claims: Iterable[Claim], using: str, **values: Any) -> int:
+    claims = list(claims)
+    held = _tasks(using).filter(pk__in=[c.id for c in claims], lease_token__in={c.token for c in claims})
+    attempts = Greatest(F("attempts"), 1) - 1
+    return _move(held, using, attempts=attempts, lease_token=None, lease_until=None, **values)
+
+
+def forget(content_type_id: int, object_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Delete the tasks of objects that are gone."""
+    tasks = _tasks(using).filter(content_type_id=content_type_id, object_id__in=object_ids)
+    return tasks._raw_delete(using)
+
+
+def promote_due(*, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Make tasks claimable whose time has come."""
+    due = _tasks(using).filter(status__in=[Status.SCHEDULED, Status.RATE_LIMITED], available_at__lte=Now())
+    return _move(due.order_by("available_at")[:SWEEP_LIMIT], using, status=Status.PENDING, available_at=None)
+
+
+def rescue(*, worker: str | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Free tasks whose lease ran out and, where `worker` is given, those in hand of that dead worker."""
+    params = {"worker": worker, "limit": SWEEP_LIMIT, "max_crashes": conf.current().max_crashes}
+    return len(_execute("rescue", params, using))
+
+
+def retry(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Make ended or waiting tasks claimable now, with all attempts ahead of them. Completed ones are left alone."""
+    stopped = tasks.filter(status__in=[Status.FAILED, Status.CANCELLED, Status.SCHEDULED, Status.RATE_LIMITED])
+    return _move(
+        stopped,
+        using,
+        status=Status.PENDING,
+        available_at=None,
+        attempts=0,
+        crashes=0,
+        version=F("version") + 1,
+        error_kind="",
+        error_class="",
+        error_message="",
+        error_signature="",
+    )
+
+
+def cancel(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Stop tasks that are not done; what a worker has in hand of them it will not write."""
+    unfinished = tasks.filter(status__in=[*WAITING, Status.PROCESSING])
+    return _move(unfinished, using, status=Status.CANCELLED, available_at=None, lease_token=None, lease_until=None)
+
+
+def has_claimable(providers: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Whether a claim for one of these providers would find a task."""
+    return _tasks(using).filter(status=Status.PENDING, provider__in=providers).exists()
+
+
+def _tasks(using: str) -> QuerySet[EmbeddingTask]:
+    return EmbeddingTask.objects.using(using)
+
+
+def _move(tasks: QuerySet[EmbeddingTask], using: str, **values: Any) -> int:
+    """Update the tasks that nobody else holds just now; returns how many."""
+    with transaction.atomic(using=using):
+        ids = tasks.select_for_update(skip_locked=True, of=("self",)).values("pk")
+        return _tasks(using).filter(pk__in=ids).update(updated_at=Now(), **values)

@@ -1,0 +1,23 @@
+"""The database schema: tables, constraints, and queries that only read."""
+
+from __future__ import annotations
+
+from embeddings.models.batch import EmbeddingBatch
+from embeddings.models.provider import ProviderCall, ProviderState
+from embeddings.models.status import DONE, ENDED, OPEN, WAITING, Priority, Status
+from embeddings.models.task import EmbeddingTask
+from embeddings.models.worker import WorkerStatus
+
+__all__ = [
+    "DONE",
+    "ENDED",
+    "OPEN",
+    "WAITING",
+    "EmbeddingBatch",
+    "EmbeddingTask",
+    "Priority",
+    "ProviderCall",
+    "ProviderState",
+    "Status",
+    "WorkerStatus",
+]

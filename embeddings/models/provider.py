@@ -1,0 +1,53 @@
+"""What is known about providers: whether they may be called now, and what each request cost."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class ProviderState(models.Model):
+    """Whether a provider may be called now; shared by all workers. No row means that it may."""
+
+    class Reason(models.TextChoices):
+        # It asked to slow down; it may be called again after `blocked_until`.
+        RATE_LIMIT = "rate_limit", "rate limit"
+        # Too many transient failures in a row; one probe after `blocked_until` decides.
+        CIRCUIT = "circuit", "circuit open"
+        # No request can work until somebody changes something; one probe after `blocked_until` decides.
+        CONFIGURATION = "configuration", "configuration"
+
+    alias = models.CharField(max_length=64, primary_key=True)
+    blocked_until = models.DateTimeField(null=True, blank=True)
+    blocked_reason = models.CharField(max_length=16, choices=Reason.choices, blank=True, default="")
+    failures_in_a_row = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(blank=True, default="")
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "provider"
+
+    def __str__(self) -> str:
+        return self.alias
+
+
+class ProviderCall(models.Model):
+    """One request to a provider."""
+
+    provider = models.CharField(max_length=64)
+    model_id = models.CharField(max_length=200)
+    inputs = models.PositiveIntegerField()
+    tokens = models.PositiveIntegerField(null=True, blank=True)
+    # US dollars; null where the price is not known.
+    cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True)
+    latency_ms = models.PositiveIntegerField()
+    # "ok", or the kind of error.
+    outcome = models.CharField(max_length=16)
+    worker = models.CharField(max_length=255, blank=True, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "provider request"
+        indexes = [models.Index(fields=["created_at"], name="embeddings_call_created")]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.outcome} {self.inputs} inputs"

@@ -1,0 +1,139 @@
+"""The ledger's rows. Only `embeddings.ledger` writes their status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.db.models import Q
+from django.utils.functional import cached_property
+
+from embeddings.models.batch import EmbeddingBatch
+from embeddings.models.status import WAITING, Priority, Status
+
+_IS_PROCESSING = Q(status=Status.PROCESSING)
+_IS_COMPLETED = Q(status=Status.COMPLETED)
+_HAS_TIME = Q(status__in=[Status.SCHEDULED, Status.RATE_LIMITED])
+
+
+class EmbeddingTask(models.Model):
+    """One target to embed: one object's one vector field. A hundred edits of the object are this one row."""
+
+    # What.
+    content_type = models.ForeignKey(ContentType, models.CASCADE, verbose_name="model", db_index=False)
+    object_id = models.CharField(max_length=255)
+    field = models.CharField(max_length=100)
+    provider = models.CharField(max_length=64)
+
+    # When and in what order.
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.PENDING)
+    priority = models.CharField(max_length=6, choices=Priority.choices, default=Priority.NORMAL)
+    # Request time minus the head start of the priority: ordering by it prefers and ages without rewriting rows.
+    sort_key = models.DateTimeField()
+    available_at = models.DateTimeField(null=True, blank=True)
+    batch = models.ForeignKey(
+        EmbeddingBatch, models.SET_NULL, null=True, blank=True, related_name="tasks", db_index=False
+    )
+
+    # By whom.
+    worker = models.CharField(max_length=255, blank=True, default="")
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    crashes = models.PositiveSmallIntegerField(default=0)
+
+    # Which text: `version` counts requests; the rest describes the vector that the column holds.
+    version = models.PositiveIntegerField(default=1)
+    fingerprint = models.CharField(max_length=64, blank=True, default="")
+    model_id = models.CharField(max_length=200, blank=True, default="")
+    dimensions = models.PositiveIntegerField(null=True, blank=True)
+
+    # How it went.
+    tokens_estimated = models.PositiveIntegerField(null=True, blank=True)
+    tokens = models.PositiveIntegerField(null=True, blank=True)
+    truncated = models.BooleanField(default=False)
+    error_kind = models.CharField(max_length=16, blank=True, default="")
+    error_class = models.CharField(max_length=200, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    error_signature = models.CharField(max_length=255, blank=True, default="")
+
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        permissions = [
+            ("retry_embeddingtask", "Can retry embedding tasks"),
+            ("cancel_embeddingtask", "Can cancel embedding tasks"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["content_type", "object_id", "field"], name="embeddings_task_target"),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="embeddings_task_status"),
+            models.CheckConstraint(condition=Q(priority__in=Priority.values), name="embeddings_task_priority"),
+            models.CheckConstraint(
+                name="embeddings_task_lease_if_processing",
+                condition=(_IS_PROCESSING & Q(lease_token__isnull=False, lease_until__isnull=False))
+                | (~_IS_PROCESSING & Q(lease_token__isnull=True, lease_until__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="embeddings_task_time_if_completed",
+                condition=(_IS_COMPLETED & Q(completed_at__isnull=False))
+                | (~_IS_COMPLETED & Q(completed_at__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="embeddings_task_time_if_waiting_for_it",
+                condition=(_HAS_TIME & Q(available_at__isnull=False)) | (~_HAS_TIME & Q(available_at__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="embeddings_task_vector_if_completed",
+                condition=~_IS_COMPLETED | (~Q(fingerprint="") & ~Q(model_id="") & Q(dimensions__isnull=False)),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["provider", "crashes", "sort_key"],
+                condition=Q(status=Status.PENDING),
+                name="embeddings_task_claim",
+            ),
+            models.Index(fields=["available_at"], condition=_HAS_TIME, name="embeddings_task_due"),
+            models.Index(fields=["lease_until"], condition=_IS_PROCESSING, name="embeddings_task_lease"),
+            models.Index(fields=["error_signature"], condition=Q(status=Status.FAILED), name="embeddings_task_failed"),
+            models.Index(fields=["batch", "status"], condition=Q(batch__isnull=False), name="embeddings_task_batch"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.target_label} {self.object_id}"
+
+    @property
+    def target_label(self) -> str:
+        """ "content.article.embedding", without a query: content types are cached."""
+        return f"{self.target_model_label}.{self.field}"
+
+    @property
+    def target_model_label(self) -> str:
+        content_type = self._content_type
+        return f"{content_type.app_label}.{content_type.model}"
+
+    @cached_property
+    def _content_type(self) -> ContentType:
+        manager = ContentType.objects.db_manager(self._state.db)
+        return manager.get_for_id(self.content_type_id)
+
+    @property
+    def model_class(self) -> type[models.Model] | None:
+        """The model of the embedded object; None when the code no longer has it."""
+        return self._content_type.model_class()
+
+    @cached_property
+    def target_object(self) -> Any:
+        """The embedded object; None when it, or its model, is gone."""
+        model = self.model_class
+        if model is None:
+            return None
+        return model._base_manager.using(self._state.db).filter(pk=self.object_id).first()
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.status in WAITING

@@ -1,0 +1,17 @@
+-- Take the given tasks under a lease, for work that is done in the saving process itself (no queue).
+UPDATE embeddings_embeddingtask AS task SET
+    status = 'processing',
+    worker = %(worker)s,
+    lease_token = %(token)s,
+    lease_until = clock_timestamp() + %(lease_seconds)s * interval '1 second',
+    available_at = NULL,
+    attempts = attempts + 1,
+    claimed_at = clock_timestamp(),
+    updated_at = clock_timestamp()
+WHERE id = ANY(ARRAY(
+    SELECT id FROM embeddings_embeddingtask
+    WHERE status IN ('pending', 'scheduled') AND id = ANY(%(ids)s)
+    ORDER BY sort_key
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING id, content_type_id, object_id, field, fingerprint, version, attempts, crashes, sort_key

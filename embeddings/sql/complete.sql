@@ -1,0 +1,23 @@
+-- Settle tasks whose vectors have just been written, or nulled because there is no text.
+UPDATE embeddings_embeddingtask AS task SET
+    status = done.status,
+    completed_at = CASE WHEN done.status = 'completed' THEN clock_timestamp() END,
+    fingerprint = done.fingerprint,
+    model_id = %(model_id)s,
+    dimensions = %(dimensions)s,
+    tokens_estimated = done.tokens_estimated,
+    tokens = done.tokens,
+    truncated = done.truncated,
+    lease_token = NULL,
+    lease_until = NULL,
+    crashes = 0,
+    error_kind = '',
+    error_class = '',
+    error_message = '',
+    error_signature = '',
+    updated_at = clock_timestamp()
+FROM unnest(
+    %(ids)s::bigint[], %(statuses)s::text[], %(fingerprints)s::text[], %(tokens_estimated)s::int[],
+    %(tokens)s::int[], %(truncated)s::bool[]
+) AS done (id, status, fingerprint, tokens_estimated, tokens, truncated)
+WHERE task.id = done.id AND task.lease_token = %(token)s

@@ -1,0 +1,76 @@
+"""Questions about the ledger; nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, models
+from django.db.models import Count, Min, QuerySet
+from django.db.models.functions import Now
+
+from embeddings import conf, registry
+from embeddings.models import OPEN, WAITING, EmbeddingTask, Status, WorkerStatus
+
+# A worker that has not been heard of for this long is not counted as alive.
+ALIVE_SECONDS = 30
+
+
+def counts_by_status(model: type[models.Model] | None = None, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, int]:
+    """How many tasks are in each state, all states listed; of one model's targets, or of all."""
+    counts = dict(_tasks(model, using).values_list("status").annotate(Count("pk")))
+    return {status: counts.get(status, 0) for status in Status.values}
+
+
+def states_for(objects: Sequence[models.Model]) -> dict[str, str]:
+    """{str(pk): status} of objects of one model with one embedded field; an object without a task is missing."""
+    if not objects:
+        return {}
+    using = objects[0]._state.db or DEFAULT_DB_ALIAS
+    (target,) = registry.targets_for(type(objects[0]))
+    tasks = EmbeddingTask.objects.using(using).filter(
+        content_type_id=target.content_type_id(using),
+        field=target.field,
+        object_id__in=[target.object_id(obj) for obj in objects],
+    )
+    return dict(tasks.values_list("object_id", "status"))
+
+
+def recent_rate(seconds: int = 60, *, using: str = DEFAULT_DB_ALIAS) -> float:
+    """Tasks completed a second, over the last `seconds`."""
+    since = Now() - timedelta(seconds=seconds)
+    return EmbeddingTask.objects.using(using).filter(completed_at__gte=since).count() / seconds
+
+
+def queue_status(model: type[models.Model] | None = None, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, Any]:
+    """{queueLength, processing, isProcessing}: the shape that clients of the older systems read."""
+    open_counts = dict(_tasks(model, using).filter(status__in=OPEN).values_list("status").annotate(Count("pk")))
+    processing = open_counts.get(Status.PROCESSING, 0)
+    return {
+        "queueLength": sum(open_counts.get(status, 0) for status in WAITING),
+        "processing": processing,
+        "isProcessing": processing > 0,
+    }
+
+
+def oldest_waiting(*, using: str = DEFAULT_DB_ALIAS) -> Any:
+    """When the task that has been claimable for longest was last requested; None when none is."""
+    pending = EmbeddingTask.objects.using(using).filter(status=Status.PENDING)
+    return pending.aggregate(oldest=Min("updated_at"))["oldest"]
+
+
+def live_workers() -> QuerySet[WorkerStatus]:
+    """Workers that were heard of lately and have not stopped."""
+    since = Now() - timedelta(seconds=ALIVE_SECONDS)
+    workers = WorkerStatus.objects.using(conf.current().databases[0])
+    return workers.filter(heartbeat_at__gte=since).exclude(state=WorkerStatus.State.STOPPED)
+
+
+def _tasks(model: type[models.Model] | None, using: str) -> QuerySet[EmbeddingTask]:
+    tasks = EmbeddingTask.objects.using(using)
+    if model is None:
+        return tasks
+    targets: Iterable[registry.Target] = registry.targets_for(model)
+    ids = {target.content_type_id(using) for target in targets}
+    return tasks.filter(content_type_id__in=ids)

@@ -1,0 +1,104 @@
+"""Reads and writes of the embedded models' own tables."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from django.db import connections, models
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, TextField
+from django.db.models.expressions import RawSQL
+from pgvector import HalfVector, Vector
+from pgvector.psycopg import register_vector
+from psycopg import sql as composer
+
+from embeddings import sql
+from embeddings.registry import Target
+
+# Connections on which pgvector's types are known to psycopg.
+_registered: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An embedded object as it was read: the instance, the version of its row, and whether it has a vector."""
+
+    instance: Any
+    xmin: str
+    has_vector: bool
+
+
+def load(target: Target, object_ids: Iterable[str], using: str) -> dict[str, Row]:
+    """The rows of the objects that exist, by object id, without their vectors."""
+    rows = _rows(target, object_ids, using)
+    rows = rows.only("pk", *target.columns) if target.columns else rows.defer(target.field)
+    rows = rows.select_related(*target.relations) if target.relations else rows
+    has_vector = ExpressionWrapper(Q(**{f"{target.field}__isnull": False}), output_field=BooleanField())
+    return {
+        str(instance.pk): Row(instance, instance._embeddings_xmin, instance._embeddings_has_vector)
+        for instance in rows.annotate(_embeddings_xmin=_xmin(target), _embeddings_has_vector=has_vector)
+    }
+
+
+def lock(target: Target, object_ids: Iterable[str], using: str) -> dict[str, str]:
+    """Lock rows against writes until the transaction ends; returns {object id: xmin}.
+
+    Rows that are gone, and rows that somebody else has locked, are missing: a worker never waits for a user's
+    transaction. `xmin` tells versions of one row apart (PostgreSQL documentation, "System Columns").
+    """
+    rows = _rows(target, object_ids, using).order_by("pk")
+    locked = rows.select_for_update(skip_locked=True, no_key=True, of=("self",))
+    return {str(pk): xmin for pk, xmin in locked.annotate(_xmin=_xmin(target)).values_list("pk", "_xmin")}
+
+
+def existing(target: Target, object_ids: Iterable[str], using: str) -> set[str]:
+    """Those of the object ids whose rows exist."""
+    return {str(pk) for pk in _rows(target, object_ids, using).values_list("pk", flat=True)}
+
+
+def write_vectors(target: Target, object_ids: Sequence[str], vectors: Sequence[Any], using: str) -> None:
+    """Fill the vector column: n object ids, n vectors (list or float32 array). Runs in the caller's transaction."""
+    connection = connections[using]
+    connection.ensure_connection()
+    raw = connection.connection
+    if raw not in _registered:
+        register_vector(raw)
+        _registered.add(raw)
+    pk = target.model._meta.pk
+    column = HalfVector if getattr(target.vector_field, "half", False) else Vector
+    statement = composer.SQL(sql.load("write_vectors")).format(
+        table=composer.Identifier(target.model._meta.db_table),
+        column=composer.Identifier(target.vector_field.column),
+        pk=composer.Identifier(pk.column),
+        pk_type=composer.SQL(pk.rel_db_type(connection)),
+        vector_type=composer.SQL("halfvec" if column is HalfVector else "vector"),
+    )
+    keys = [_prepared_pk(pk, object_id) for object_id in object_ids]
+    with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
+        cursor.execute(statement, [keys, [column(vector) for vector in vectors]])
+
+
+def clear_vectors(target: Target, object_ids: Iterable[str], using: str) -> int:
+    """Null the vector column where it is not null."""
+    rows = _rows(target, object_ids, using).filter(**{f"{target.field}__isnull": False})
+    return rows.update(**{target.field: None})
+
+
+def _rows(target: Target, object_ids: Iterable[str], using: str) -> QuerySet[models.Model]:
+    return target.model._base_manager.using(using).filter(pk__in=list(object_ids))
+
+
+def _xmin(target: Target) -> RawSQL:
+    table = target.model._meta.db_table.replace('"', '""')
+    return RawSQL(f'"{table}".xmin::text', (), output_field=TextField())
+
+
+def _prepared_pk(pk: Any, object_id: str) -> Any:
+    """The object id as the value psycopg sends: an int, a UUID, a str."""
+    field = pk
+    while field.remote_field:
+        field = field.remote_field.get_related_field()
+    return field.to_python(object_id)

@@ -1,0 +1,45 @@
+"""What the reference project searches: articles, each with a vector that keeps itself current."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
+from django.core.validators import RegexValidator
+from django.db import models
+from django.urls import reverse
+
+from embeddings.fields import EmbeddingField
+from embeddings.managers import EmbeddingManager
+from project.content.kinds import Kind
+
+
+class Article(models.Model):
+    """One text. `slug` is its stable name ("subprocess.run"), `source` what it came from ("subprocess")."""
+
+    slug = models.CharField(
+        max_length=200,
+        unique=True,
+        validators=[RegexValidator(r"^[\w.-]+(/[\w.-]+)*\Z", "Use words with dots, hyphens or slashes between them.")],
+        help_text="The article's address, such as “subprocess.run” or “guides/first-steps”.",
+    )
+    title = models.CharField(max_length=200)
+    content = models.TextField(blank=True)
+    source = models.CharField(max_length=200, blank=True)
+    kind = models.CharField(max_length=20, choices=Kind, default=Kind.WRITTEN, db_index=True, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+    embedding = EmbeddingField(source=["title", "content"], dimensions=settings.EMBEDDING_DIMENSIONS)
+
+    objects = EmbeddingManager()
+
+    class Meta:
+        indexes = [
+            # The very expression that search by keyword uses; another configuration or order would not find it.
+            GinIndex(SearchVector("title", "content", config="english"), name="article_words"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        return reverse("article", args=[self.slug])

@@ -1,0 +1,172 @@
+"""The environment variables of the reference project: every one is read here, once, with its default.
+
+A value that cannot be used stops the start with one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+# Where `make up` writes the addresses of the servers it runs, so that manage.py in another terminal finds them.
+SERVICES_FILE = BASE_DIR / ".data" / "services.json"
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off"}
+
+PROVIDERS: dict[str, dict[str, Any]] = {
+    "local": {"backend": "embeddings.providers.local.LocalProvider", "model": "l2_supercat_256", "dimensions": 256},
+    "openai": {
+        "backend": "embeddings.providers.openai.OpenAIProvider",
+        "model": "text-embedding-3-small",
+        "dimensions": 1536,
+    },
+    "ollama": {
+        "backend": "embeddings.providers.openai.OpenAIProvider",
+        "model": "nomic-embed-text",
+        "dimensions": 768,
+    },
+    "dummy": {"backend": "embeddings.providers.dummy.DummyProvider", "model": "dummy", "dimensions": 256},
+}
+
+
+def _stop(name: str, value: str, wanted: str) -> SystemExit:
+    return SystemExit(f"The environment variable {name} must be {wanted}, not {value!r}.")
+
+
+def text(name: str, default: str) -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    value = text(name, default)
+    if value not in choices:
+        raise _stop(name, value, f"one of {', '.join(choices)}")
+    return value
+
+
+def boolean(name: str, default: bool) -> bool:
+    value = text(name, "true" if default else "false").lower()
+    if value not in TRUE | FALSE:
+        raise _stop(name, value, "true or false")
+    return value in TRUE
+
+
+def integer(name: str, default: int, *, minimum: int) -> int:
+    value = text(name, str(default))
+    try:
+        number = int(value)
+    except ValueError:
+        number = minimum - 1
+    if number < minimum:
+        raise _stop(name, value, f"a whole number of at least {minimum}")
+    return number
+
+
+def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
+    value = text(name, default)
+    parts = urlsplit(value)
+    if parts.scheme not in schemes or not (parts.netloc or parts.path):
+        raise SystemExit(f"The environment variable {name} must be an address like {schemes[0]}://host:port/….")
+    return value
+
+
+def _running_services() -> dict[str, str]:
+    try:
+        services = json.loads(SERVICES_FILE.read_text())
+    except (OSError, ValueError):
+        return {}
+    return services if isinstance(services, dict) else {}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The values, typed, in this project's own units."""
+
+    debug: bool
+    secret_key: str
+    allowed_hosts: list[str]
+    database_url: str
+    redis_url: str
+    search_enabled: bool
+    queue_enabled: bool
+    provider: str
+    model: str
+    dimensions: int
+    openai_api_key: str
+    openai_base_url: str
+    ollama_base_url: str
+    worker_interval_ms: int
+    max_attempts: int
+    backoff_base_ms: int
+    batch_size: int
+    cleanup_interval_hours: int
+    cleanup_retention_days: int
+    request_timeout_ms: int
+    workers: int
+    port: int
+
+
+def read() -> Environment:
+    """Read all variables; raises SystemExit with one sentence about the first that cannot be used."""
+    services = _running_services()
+    provider = choice("EMBEDDING_PROVIDER", "local", tuple(PROVIDERS))
+    openai_api_key = text("OPENAI_API_KEY", "")
+    openai_base_url = text("OPENAI_BASE_URL", "")
+    if provider == "openai" and not openai_api_key and not openai_base_url:
+        raise SystemExit("EMBEDDING_PROVIDER is openai: set OPENAI_API_KEY to your key, or choose another provider.")
+    debug = boolean("DJANGO_DEBUG", True)
+    secret_key = text("DJANGO_SECRET_KEY", "for-development-only-not-a-secret-" + "0" * 32)
+    if not debug and "DJANGO_SECRET_KEY" not in os.environ:
+        raise SystemExit("DJANGO_DEBUG is off: set DJANGO_SECRET_KEY to a long random string.")
+    return Environment(
+        debug=debug,
+        secret_key=secret_key,
+        allowed_hosts=[host for host in text("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",") if host],
+        database_url=url(
+            "DATABASE_URL",
+            services.get("DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
+            ("postgresql", "postgres", "psql"),
+        ),
+        redis_url=url(
+            "REDIS_URL", services.get("REDIS_URL", "redis://127.0.0.1:6379/0"), ("redis", "rediss", "unix", "valkey")
+        ),
+        search_enabled=boolean("SEMANTIC_SEARCH_ENABLED", True),
+        queue_enabled=boolean("EMBEDDING_QUEUE_ENABLED", True),
+        provider=provider,
+        model=text("EMBEDDING_MODEL", PROVIDERS[provider]["model"]),
+        dimensions=integer("EMBEDDING_DIMENSIONS", PROVIDERS[provider]["dimensions"], minimum=1),
+        openai_api_key=openai_api_key,
+        openai_base_url=openai_base_url,
+        ollama_base_url=url("OLLAMA_BASE_URL", "http://localhost:11434", ("http", "https")),
+        worker_interval_ms=integer("EMBEDDING_WORKER_INTERVAL", 1000, minimum=1),
+        max_attempts=integer("EMBEDDING_MAX_RETRIES", 3, minimum=1),
+        backoff_base_ms=integer("EMBEDDING_RETRY_BACKOFF_BASE", 2000, minimum=0),
+        batch_size=integer("EMBEDDING_BATCH_SIZE", 256, minimum=1),
+        cleanup_interval_hours=integer("EMBEDDING_CLEANUP_INTERVAL", 24, minimum=1),
+        cleanup_retention_days=integer("EMBEDDING_CLEANUP_RETENTION_DAYS", 30, minimum=0),
+        request_timeout_ms=integer("EMBEDDING_WORKER_TIMEOUT", 300_000, minimum=1),
+        workers=integer("EMBEDDING_CONCURRENT_WORKERS", 1, minimum=1),
+        port=integer("PORT", 8000, minimum=1),
+    )
+
+
+def provider_settings(environment: Environment) -> dict[str, Any]:
+    """The one entry of EMBEDDING_PROVIDERS that the environment asks for."""
+    preset = PROVIDERS[environment.provider]
+    options: dict[str, Any] = {}
+    if environment.provider == "openai":
+        options = {"API_KEY": environment.openai_api_key, "BASE_URL": environment.openai_base_url or None}
+    elif environment.provider == "ollama":
+        options = {"BASE_URL": environment.ollama_base_url.rstrip("/") + "/v1"}
+    return {
+        "BACKEND": preset["backend"],
+        "MODEL": environment.model,
+        "DIMENSIONS": environment.dimensions,
+        "OPTIONS": {name: value for name, value in options.items() if value},
+    }

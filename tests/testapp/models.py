@@ -1,0 +1,101 @@
+"""One model for each way to be embedded."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from pgvector.django import VectorField
+
+from embeddings.fields import EmbeddingField
+from embeddings.managers import EmbeddingManager
+
+DIMENSIONS = 256
+
+
+class Post(models.Model):
+    """The plain case: columns of its own."""
+
+    title = models.CharField(max_length=200)
+    body = models.TextField(blank=True, default="")
+    views = models.IntegerField(default=0)
+    embedding = EmbeddingField(source=["title", "body"], dimensions=DIMENSIONS)
+
+    objects = EmbeddingManager()
+
+
+class PinnedPost(Post):
+    """A proxy."""
+
+    class Meta:
+        proxy = True
+
+
+class Memo(models.Model):
+    """A UUID key; saves wait a little."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    text = models.TextField()
+    embedding = EmbeddingField(source="text", dimensions=DIMENSIONS, half=True, delay=1)
+
+    objects = EmbeddingManager()
+
+
+class Word(models.Model):
+    """A string key; only wanted rows are embedded."""
+
+    word = models.CharField(max_length=50, primary_key=True)
+    meaning = models.TextField()
+    is_public = models.BooleanField(default=True)
+    embedding = EmbeddingField(source="definition", dimensions=DIMENSIONS, when="is_wanted")
+
+    def definition(self) -> str:
+        if self.meaning == "broken":
+            raise ValueError("no definition of this")
+        return f"{self.word}: {self.meaning}"
+
+    def is_wanted(self) -> bool:
+        return self.is_public
+
+
+class Place(models.Model):
+    """A parent in multi-table inheritance."""
+
+    name = models.CharField(max_length=100)
+    embedding = EmbeddingField(source="name", dimensions=DIMENSIONS)
+
+
+class Restaurant(Place):
+    """A child with an embedding of its own, partly from its parent's table."""
+
+    menu = models.TextField()
+    menu_embedding = EmbeddingField(source=["name", "menu"], dimensions=DIMENSIONS)
+
+
+class Author(models.Model):
+    name = models.CharField(max_length=100)
+    born = models.IntegerField(default=1900)
+
+
+class Book(models.Model):
+    """Text from a related object."""
+
+    title = models.CharField(max_length=100)
+    author = models.ForeignKey(Author, models.CASCADE, null=True)
+    embedding = EmbeddingField(source=["title", "author.name"], dimensions=DIMENSIONS)
+
+
+class Receipt(models.Model):
+    """Two embeddings on one object."""
+
+    merchant = models.CharField(max_length=100)
+    text = models.TextField()
+    merchant_embedding = EmbeddingField(source="merchant", dimensions=DIMENSIONS)
+    text_embedding = EmbeddingField(source="text", dimensions=DIMENSIONS)
+
+
+class Foreign(models.Model):
+    """As in an app that one cannot edit: registered from outside, in this app's config."""
+
+    words = models.TextField()
+    vector = VectorField(dimensions=DIMENSIONS, null=True)
