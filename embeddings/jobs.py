@@ -18,6 +18,7 @@ from redis.connection import ConnectionPool
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import get_current_job
+from rq.serializers import JSONSerializer
 
 from embeddings import conf
 from embeddings.pipeline import Drain
@@ -43,7 +44,13 @@ def schedule(task_ids: list[int], *, using: str = DEFAULT_DB_ALIAS) -> None:
         return
     if not conf.current().queue_enabled:
         transaction.on_commit(partial(embed_here, task_ids, using), using=using, robust=True)
-    elif not _is_poke_registered(using):
+    else:
+        poke_on_commit(using=using)
+
+
+def poke_on_commit(*, using: str = DEFAULT_DB_ALIAS) -> None:
+    """Poke once when the present transaction commits; not at all if it rolls back."""
+    if not _is_poke_registered(using):
         transaction.on_commit(poke, using=using, robust=True)
 
 
@@ -66,7 +73,7 @@ def poke(*, is_coalesced: bool = True) -> bool:
         redis = _redis()
         key = _COALESCE_KEY.format(queue=queue_name)
         if redis.set(key, 1, nx=True, ex=COALESCE_SECONDS) or not is_coalesced:
-            queue = get_queue(queue_name, connection=redis, commit_mode="auto")
+            queue = get_queue(queue_name, connection=redis, commit_mode="auto", serializer=JSONSerializer)
             queue.enqueue(
                 drain,
                 description="embeddings: there is work",

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db import DatabaseError, connections
 from rq import Worker
+from rq.serializers import JSONSerializer
 
 from embeddings import conf, heartbeats, jobs, ledger, limiter
 from embeddings.providers import get_provider
@@ -30,10 +31,16 @@ class EmbeddingWorker(Worker):
     # After Redis has been away the worker is back within seconds, not RQ's minute.
     max_connection_wait_time = 2.0
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._sweeps = conf.current().queue in self.queue_names()
+    def __init__(self, queues: Any, *args: Any, **kwargs: Any) -> None:
+        given = queues if isinstance(queues, list | tuple) else [queues]
+        # Before RQ's own __init__, which sets the socket timeout by `dequeue_timeout`.
+        self._sweeps = conf.current().queue in {getattr(queue, "name", queue) for queue in given}
         self._swept_at = self._beaten_at = float("-inf")
+        if self._sweeps:
+            # django-rq's command passes pickle whatever the queue says; our pokes are JSON, safe from whoever can
+            # write to Redis.
+            kwargs["serializer"] = JSONSerializer
+        super().__init__(queues, *args, **kwargs)
 
     # RQ blocks on Redis for this long; between two blocks the worker sweeps.
     @property

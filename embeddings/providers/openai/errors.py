@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # importing the SDK takes half a second; whoever has one of i
 
 # Waiting does not help against these: somebody has to pay.
 _BILLING_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
-_TOO_LONG_CODES = {"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"}
+_TOO_LONG_CODES = {"context_length_exceeded", "exceed_context_size_error", "max_tokens_per_request"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,11 @@ class Answer:
     """What an error response said, where it said it. `message` is the server's own and not yet fit to show."""
 
     status: int
-    code: str
-    kind: str
-    param: str
-    message: str
+    code: str = ""
+    kind: str = ""
+    param: str = ""
+    message: str = ""
+    is_web_page: bool = False
 
 
 def provider_error(exc: OpenAIError, *, server: str, alias: str, redaction: Redaction) -> ProviderError:
@@ -62,14 +63,17 @@ def _status_error(exc: APIStatusError, server: str, where: str, redaction: Redac
         )
     if status in {401, 403}:
         return ProviderMisconfigured(f"{server} refused the key ({status}); check API_KEY in {where}{said}.")
-    if status in {404, 405}:
+    if status in {404, 405} or status < 400:
         return ProviderMisconfigured(
             f"{server} knows no such model or address ({status}); check MODEL and BASE_URL in {where}{said}."
         )
-    if status in {413, 429} or answer.code in _TOO_LONG_CODES or is_too_long(answer.message):
+    too_long = not _TOO_LONG_CODES.isdisjoint({answer.code, answer.kind}) or is_too_long(answer.message)
+    if status in {413, 429} or too_long:
         return InputTooLong(f"{server} refused an input, or the request, as too long ({status}){said}.")
     if status in {408, 409, 425} or status >= 500:
         return TransientError(f"{server} failed ({status}){said}.")
+    if answer.is_web_page:  # no embeddings server writes HTML: nobody has looked at the texts
+        return ProviderMisconfigured(f"{server} answered with a web page ({status}); check BASE_URL in {where}.")
     if answer.param in {"model", "dimensions", "encoding_format"} or is_about_settings(answer):
         return ProviderMisconfigured(
             f"{server} does not take this model with these settings ({status}); "
@@ -83,7 +87,6 @@ def is_too_long(message: str) -> bool:
     wordings = (
         "maximum context length",  # OpenAI, vLLM
         "maximum input length",  # OpenAI, for one text among several
-        "max_tokens_per_request",  # gateways that flatten OpenAI's error code into the message
         "must have less than",  # Text Embeddings Inference
         "exceeds the context length",  # Ollama
         "exceeds maximum context length",  # Ollama until 2024
@@ -98,13 +101,14 @@ def is_too_long(message: str) -> bool:
 def is_about_settings(answer: Answer) -> bool:
     """Whether a 400 is about what we ask for and not about a text.
 
-    OpenAI gives neither code nor param for "This model does not support specifying dimensions."; vLLM writes of
-    matryoshka representation.
+    OpenAI gives neither code nor param for "This model does not support specifying dimensions." and for "Invalid value
+    for 'dimensions' = …"; vLLM writes of matryoshka representation.
     """
     lowered = answer.message.lower()
     return (
         answer.code in {"model_not_found", "unknown_parameter", "unsupported_parameter"}
         or "specifying dimensions" in lowered
+        or "'dimensions'" in lowered
         or "matryoshka" in lowered
     )
 
@@ -116,9 +120,11 @@ def is_larger_than_quota(message: str) -> bool:
 
 def _read(exc: APIStatusError) -> Answer:
     body = exc.body
+    if isinstance(body, str):  # Ollama's {"error": "a sentence"}, or whatever a proxy between us writes
+        is_web_page = body.lstrip().startswith("<")
+        return Answer(exc.status_code, message="" if is_web_page else body, is_web_page=is_web_page)
     if not isinstance(body, dict):
-        # Ollama's own errors are {"error": "a sentence"}; anything else (a proxy's web page) is no use to anybody.
-        return Answer(exc.status_code, "", "", "", body if isinstance(body, str) and "<" not in body else "")
+        return Answer(exc.status_code)
     message = body.get("message") or body.get("detail") or body.get("error") or ""
     return Answer(
         status=exc.status_code,

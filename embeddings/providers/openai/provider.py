@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,7 @@ class OpenAIProvider(Provider):
             timeout=openai.Timeout(self.timeout_seconds, connect=min(CONNECT_SECONDS, self.timeout_seconds)),
             max_retries=0,
         )
+        weakref.finalize(self, client.close)  # when the settings change; left to itself it would leak its sockets
         return client
 
     def _wrong_dimensions(self, got: int) -> str:

@@ -23,18 +23,18 @@ class Redaction:
 
     def apply(self, message: str) -> str:
         """`message` on one line, cut, with … for each key and each part of an input."""
-        message = message[: 8 * MAX_CHARACTERS]
+        message = _on_one_line(message[: 8 * MAX_CHARACTERS])
         if self.secret:
             message = message.replace(self.secret, "…")
-        message = _KEY.sub("…", message)
-        message = " ".join(self._without_texts(message).split())
+        message = self._without_texts(_KEY.sub("…", message))
         return message if len(message) <= MAX_CHARACTERS else f"{message[: MAX_CHARACTERS - 1]}…"
 
     def _without_texts(self, message: str) -> str:
-        for text in self.texts:
-            if 4 <= len(text) <= ECHO_CHARACTERS:
+        texts = [_on_one_line(text) for text in self.texts]
+        for text in texts:
+            if 4 <= len(text) < ECHO_CHARACTERS:
                 message = message.replace(text, "…")
-        sent = "\0".join(self.texts)
+        sent = "\n".join(texts)
         kept: list[str] = []
         position = 0
         while position < len(message) and len(kept) <= MAX_CHARACTERS:
@@ -42,6 +42,10 @@ class Redaction:
             kept.append("…" if echo else message[position])
             position = echo or position + 1
         return "".join(kept)
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _echo_end(message: str, start: int, sent: str) -> int:

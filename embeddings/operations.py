@@ -1,0 +1,36 @@
+"""What operators do to many tasks at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import QuerySet
+
+from embeddings import jobs, ledger
+from embeddings.models import EmbeddingTask
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """How many of the tasks that were meant were changed, and how many were not in a state to be."""
+
+    changed: int
+    skipped: int
+
+
+def retry(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> Changed:
+    """Make failed, cancelled and waiting tasks due now, with all attempts ahead of them, and call a worker."""
+    total = tasks.count()
+    with transaction.atomic(using=using):
+        changed = ledger.retry(tasks, using=using)
+        if changed:
+            jobs.poke_on_commit(using=using)
+    return Changed(changed, total - changed)
+
+
+def cancel(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> Changed:
+    """Stop tasks that are not done; a later save opens them again."""
+    total = tasks.count()
+    changed = ledger.cancel(tasks, using=using)
+    return Changed(changed, total - changed)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from project.development.postgres import PostgresServer
+from project.development.valkey import ValkeyServer
+from tests import services
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Whoever ends the session ends its servers too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.add_cleanup(services.stop)
+    if services.valkey is None:
+        _take_over_redis(config, os.environ["REDIS_URL"])
+    config.addinivalue_line("markers", "acceptance: runs `make up` in a clean clone; takes minutes.")
+
+
+def _take_over_redis(config: pytest.Config, url: str) -> None:
+    """The tests empty the Redis database that they use, so it must hold nothing of anybody else's."""
+    with redis.Redis.from_url(url) as client:
+        if keys := client.dbsize():
+            raise pytest.UsageError(
+                f"REDIS_URL names a database with {keys} keys, and the tests would delete them: "
+                "empty it, or name another database of that server by the number at the end of the address."
+            )
+    config.add_cleanup(functools.partial(_empty_redis, url))
+
+
+def _empty_redis(url: str) -> None:
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+
+
+@pytest.fixture
+def redis_client(settings) -> Iterator[redis.Redis]:
+    """The Redis of the test session, its database empty."""
+    with redis.Redis.from_url(settings.RQ_QUEUES["embeddings"]["URL"]) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def postgres_server() -> PostgresServer:
+    """The session's own PostgreSQL, to be stopped, killed and started; it must run again when the test ends."""
+    return services.postgres or pytest.skip("DATABASE_URL names a PostgreSQL that the tests must not stop.")
+
+
+@pytest.fixture
+def valkey_server() -> ValkeyServer:
+    """The session's own Valkey, to be stopped, killed and started; it must run again when the test ends."""
+    return services.valkey or pytest.skip("REDIS_URL names a server that the tests must not stop.")
