@@ -139,3 +139,12 @@ def _forget_poke() -> None:
 def embed_here(task_ids: list[int], using: str) -> None:
     """Embed tasks in this process. What cannot be done now is left in the ledger."""
     Drain("in process", has_heartbeat=False).run_tasks(task_ids, using)
+
+
+def eviction_policy() -> str | None:
+    """Redis's `maxmemory-policy`; None where it cannot be asked."""
+    try:
+        policy = _redis().config_get("maxmemory-policy")
+    except (RedisError, OSError, KeyError):
+        return None
+    return policy.get("maxmemory-policy") or policy.get(b"maxmemory-policy", b"").decode() or None

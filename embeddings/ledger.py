@@ -214,6 +214,11 @@ def forget(content_type_id: int, object_ids: Collection[str], *, using: str = DE
     return tasks._raw_delete(using)
 
 
+def forget_tasks(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Delete tasks whose objects are gone."""
+    return tasks._raw_delete(using)
+
+
 def promote_due(*, using: str = DEFAULT_DB_ALIAS) -> int:
     """Make tasks claimable whose time has come."""
     due = _tasks(using).filter(status__in=[Status.SCHEDULED, Status.RATE_LIMITED], available_at__lte=Now())

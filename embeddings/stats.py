@@ -11,7 +11,7 @@ from django.db.models import Count, Min, QuerySet
 from django.db.models.functions import Now
 
 from embeddings import conf, registry
-from embeddings.models import OPEN, WAITING, EmbeddingTask, Status, WorkerStatus
+from embeddings.models import OPEN, WAITING, EmbeddingTask, ProviderCall, Status, WorkerStatus
 
 # A worker that has not been heard of for this long is not counted as alive.
 ALIVE_SECONDS = 30
@@ -74,3 +74,13 @@ def _tasks(model: type[models.Model] | None, using: str) -> QuerySet[EmbeddingTa
     targets: Iterable[registry.Target] = registry.targets_for(model)
     ids = {target.content_type_id(using) for target in targets}
     return tasks.filter(content_type_id__in=ids)
+
+
+def provider_rate(alias: str, *, requests: int = 50) -> float | None:
+    """Texts a second that one worker gets from a provider, by its last successful requests; None before the first."""
+    calls = ProviderCall.objects.using(conf.current().databases[0]).filter(provider=alias, outcome="ok")
+    latest = list(calls.order_by("-pk").values_list("inputs", "latency_ms")[:requests])
+    seconds = sum(latency_ms for _, latency_ms in latest) / 1000
+    if not latest:
+        return None
+    return sum(inputs for inputs, _ in latest) / max(seconds, 0.001) * conf.current().concurrency

@@ -17,7 +17,7 @@ from django.db import DatabaseError, connections
 from rq import Worker
 from rq.serializers import JSONSerializer
 
-from embeddings import conf, heartbeats, jobs, ledger, limiter
+from embeddings import cleanup, conf, heartbeats, jobs, ledger, limiter
 from embeddings.providers import get_provider
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class EmbeddingWorker(Worker):
         given = queues if isinstance(queues, list | tuple) else [queues]
         # Before RQ's own __init__, which sets the socket timeout by `dequeue_timeout`.
         self._sweeps = conf.current().queue in {getattr(queue, "name", queue) for queue in given}
-        self._swept_at = self._beaten_at = float("-inf")
+        self._swept_at = self._beaten_at = self._cleaned_at = float("-inf")
         if self._sweeps:
             # django-rq's command passes pickle whatever the queue says; our pokes are JSON, safe from whoever can
             # write to Redis.
@@ -83,6 +83,9 @@ class EmbeddingWorker(Worker):
                 ledger.rescue(using=using)
                 if lanes and ledger.has_claimable(lanes, using=using):
                     jobs.poke(is_coalesced=is_coalesced)
+            if time.monotonic() - self._cleaned_at >= conf.current().cleanup_interval_hours * 3600:
+                self._cleaned_at = time.monotonic()
+                cleanup.clean_up()
 
     def _beat(self) -> None:
         if time.monotonic() - self._beaten_at >= HEARTBEAT_SECONDS:

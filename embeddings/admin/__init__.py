@@ -1,0 +1,11 @@
+"""The operators' pages in Django's admin, built of nothing but the stock admin. They read; two actions write."""
+
+from __future__ import annotations
+
+from embeddings.admin.batches import BatchAdmin
+from embeddings.admin.calls import ProviderCallAdmin
+from embeddings.admin.providers import ProviderStateAdmin
+from embeddings.admin.tasks import TaskAdmin
+from embeddings.admin.workers import WorkerAdmin
+
+__all__ = ["BatchAdmin", "ProviderCallAdmin", "ProviderStateAdmin", "TaskAdmin", "WorkerAdmin"]

@@ -1,0 +1,44 @@
+"""What states and errors mean to the person who watches them, and what to do."""
+
+from __future__ import annotations
+
+from embeddings.models import Status
+
+STATUS = {
+    Status.PENDING: "The next free worker takes it.",
+    Status.SCHEDULED: "It waits for its time: a delay after a save, or before the next attempt.",
+    Status.RATE_LIMITED: "It waits until the provider takes requests again; no attempt was charged.",
+    Status.PROCESSING: "A worker has it in hand.",
+    Status.COMPLETED: "The vector is stored and belongs to the text shown by the fingerprint.",
+    Status.EMPTY: "The object has no text to embed, so its vector is null. Nothing to do.",
+    Status.FAILED: "It is not tried again by itself. Retry it once the cause below is gone.",
+    Status.CANCELLED: "Somebody stopped it. Saving the object, or a retry, opens it again.",
+}
+
+ERROR_KIND = {
+    "rate_limit": (
+        "The provider asked to slow down. Nothing to do: its tasks go on by themselves; "
+        "if it happens often, ask the provider for a higher limit or lower EMBEDDINGS['CONCURRENCY']."
+    ),
+    "transient": (
+        "The provider could not be reached or failed by itself. It is tried again after a delay; "
+        "if the task has failed, retry it once the provider works."
+    ),
+    "input": (
+        "This text was refused, or could not be made from the object, and would be again. "
+        "Change the object and save it (that opens the task), or retry after changing the code."
+    ),
+    "configuration": (
+        "The provider refuses every request: a wrong key, model or number of dimensions. "
+        "Correct EMBEDDING_PROVIDERS and restart the workers, then retry."
+    ),
+    "crash": (
+        "Workers died with this task in hand, again and again, so it is kept from them. "
+        "Look at the workers' logs and memory, and at the object's text, before you retry it."
+    ),
+}
+
+
+def of_error(kind: str) -> str:
+    """What a kind of error means and what to do; "" for none."""
+    return ERROR_KIND.get(kind, "")

@@ -1,0 +1,114 @@
+"""List filters whose choices come from the code and the settings: none asks the table what is in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.text import capfirst
+
+from embeddings import conf, registry
+from embeddings.admin.explanations import ERROR_KIND
+
+Choices = list[tuple[str, str]]
+
+
+class ColumnFilter(admin.SimpleListFilter):
+    """A filter by one column; shown when there is something to choose between."""
+
+    # The lookup that the chosen value is for.
+    column: str
+
+    def choices_from_code(self) -> Choices:
+        raise NotImplementedError
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        return self.choices_from_code()
+
+    def has_output(self) -> bool:
+        return len(self.lookup_choices) > 1 or self.value() is not None
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None:
+            return queryset
+        # A value that is none of the choices (an old bookmark) finds nothing.
+        return queryset.filter(**{self.column: value}) if value in dict(self.lookup_choices) else queryset.none()
+
+
+class ModelFilter(ColumnFilter):
+    """By embedded model."""
+
+    title = "model"
+    parameter_name = "model"
+    column = "content_type_id"
+
+    def choices_from_code(self) -> Choices:
+        models = {target.model for target in registry.all_targets()}
+        types = ContentType.objects.get_for_models(*models)
+        names = ((str(types[model].pk), str(capfirst(model._meta.verbose_name))) for model in models)
+        return sorted(names, key=lambda choice: choice[1])
+
+
+class FieldFilter(ColumnFilter):
+    """By embedded field."""
+
+    title = "field"
+    parameter_name = "field"
+    column = "field"
+
+    def choices_from_code(self) -> Choices:
+        return [(name, name) for name in sorted({target.field for target in registry.all_targets()})]
+
+
+class ErrorKindFilter(ColumnFilter):
+    """By what kind of thing went wrong last."""
+
+    title = "error"
+    parameter_name = "error"
+    column = "error_kind"
+
+    def choices_from_code(self) -> Choices:
+        return [(kind, kind.replace("_", " ")) for kind in ERROR_KIND]
+
+
+class ProviderFilter(ColumnFilter):
+    """By provider."""
+
+    title = "provider"
+    parameter_name = "provider"
+    column = "provider"
+
+    def choices_from_code(self) -> Choices:
+        return [(alias, alias) for alias in conf.provider_aliases()]
+
+
+class OutcomeFilter(ColumnFilter):
+    """By how a request to a provider ended."""
+
+    title = "outcome"
+    parameter_name = "outcome"
+    column = "outcome"
+
+    def choices_from_code(self) -> Choices:
+        return [(outcome, outcome.replace("_", " ")) for outcome in ("ok", *ERROR_KIND)]
+
+
+class BatchFilter(admin.SimpleListFilter):
+    """By batch, where the address asks for one: a batch's page links here with ?batch=ID."""
+
+    title = "batch"
+    parameter_name = "batch"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        value = self.value()
+        return [] if value is None else [(value, f"Batch #{value}")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None:
+            return queryset
+        return queryset.filter(batch_id=int(value)) if value.isascii() and value.isdigit() else queryset.none()

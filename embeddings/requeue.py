@@ -1,0 +1,201 @@
+"""Find rows whose vectors are missing, stale or failed, and open their tasks; or undo such a run.
+
+A table is read in pages by primary key, never whole; rows that are fine cost no write.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, models, transaction
+from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models.functions import Cast, Now
+
+from embeddings import bulk, jobs, ledger, stats, writer
+from embeddings.exceptions import SourceError
+from embeddings.models import OPEN, EmbeddingBatch, EmbeddingTask, Status
+from embeddings.operations import Changed
+from embeddings.providers import Provider, get_provider
+from embeddings.registry import Target
+from embeddings.text import SourceText, source_text
+
+
+class Condition(StrEnum):
+    """How a row stands with its vector."""
+
+    # The vector belongs to the present text; or there is no text, and no vector.
+    CURRENT = "current"
+    # Work on it is recorded already.
+    QUEUED = "queued"
+    # There is text, but no vector.
+    MISSING = "missing"
+    # The vector belongs to another text, model or number of dimensions.
+    STALE = "stale"
+    # The last attempt failed for good.
+    FAILED = "failed"
+
+
+WANTED = frozenset({Condition.MISSING, Condition.STALE, Condition.FAILED})
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a scan of one target on one database found."""
+
+    target: Target
+    using: str
+    rows: Counter[Condition] = field(default_factory=Counter)
+    # Rows in the conditions that were asked for, their texts' estimated tokens, and how many of them were queued.
+    wanted: int = 0
+    tokens: int = 0
+    queued: int = 0
+    # Tasks of rows that no longer exist, deleted behind our back.
+    gone: int = 0
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars for the wanted rows; None where the provider's price is not known."""
+        return get_provider(self.target.provider).cost(self.tokens)
+
+    @property
+    def seconds(self) -> float | None:
+        """Time for the wanted rows at the rate of the provider's last requests; None before the first."""
+        rate = stats.provider_rate(self.target.provider)
+        return None if rate is None else self.wanted / rate
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    object_id: str
+    condition: Condition
+    tokens: int
+
+
+def row_count(target: Target, using: str) -> int:
+    """The rows that a scan will read."""
+    return target.model._base_manager.using(using).count()
+
+
+def survey(
+    target: Target,
+    *,
+    conditions: Collection[Condition] = WANTED,
+    page_size: int = 1000,
+    using: str = DEFAULT_DB_ALIAS,
+    on_page: Callable[[int], None] = lambda rows: None,
+) -> Survey:
+    """Count, without a write. `on_page` is told how many rows each page had."""
+    result = Survey(target, using, gone=_orphans(target, using).count())
+    for wanted, rows in _scan(result, conditions, page_size):
+        result.wanted += len(wanted)
+        on_page(rows)
+    return result
+
+
+def requeue(
+    target: Target,
+    batch: EmbeddingBatch,
+    *,
+    conditions: Collection[Condition] = WANTED,
+    priority: str | None = None,
+    page_size: int = 1000,
+    on_page: Callable[[int], None] = lambda rows: None,
+) -> Survey:
+    """Open the tasks of the rows in `conditions`, as part of `batch`, on its database; a transaction a page."""
+    using = batch._state.db or DEFAULT_DB_ALIAS
+    result = Survey(target, using, gone=ledger.forget_tasks(_orphans(target, using), using=using))
+    for wanted, rows in _scan(result, conditions, page_size):
+        result.wanted += len(wanted)
+        if wanted:
+            requests = [bulk.request_of(target, one.object_id, using, priority=priority) for one in wanted]
+            result.queued += _open(requests, batch, using)
+        on_page(rows)
+    return result
+
+
+def _open(requests: list[ledger.Request], batch: EmbeddingBatch, using: str) -> int:
+    with transaction.atomic(using=using):
+        ids = ledger.request(requests, batch_id=batch.pk, using=using)
+        EmbeddingBatch.objects.using(using).filter(pk=batch.pk).update(total=F("total") + len(ids))
+        jobs.schedule(ids, using=using)
+    return len(ids)
+
+
+def roll_back(batch: EmbeddingBatch) -> Changed:
+    """Cancel what still waits of a batch; what is done stays done, what is in hand is finished."""
+    using = batch._state.db or DEFAULT_DB_ALIAS
+    tasks = EmbeddingTask.objects.using(using).filter(batch=batch)
+    total = tasks.count()
+    changed = ledger.cancel(tasks.exclude(status=Status.PROCESSING), using=using)
+    EmbeddingBatch.objects.using(using).filter(pk=batch.pk).update(rolled_back_at=Now())
+    return Changed(changed, total - changed)
+
+
+def _orphans(target: Target, using: str) -> QuerySet[EmbeddingTask]:
+    """The target's tasks whose rows no longer exist."""
+    key = Cast(OuterRef("object_id"), output_field=target.model._meta.pk)
+    rows = target.model._base_manager.using(using).filter(pk=key)
+    tasks = EmbeddingTask.objects.using(using).filter(content_type_id=target.content_type_id(using), field=target.field)
+    return tasks.filter(~Exists(rows))
+
+
+def _scan(result: Survey, conditions: Collection[Condition], page_size: int) -> Iterator[tuple[list[_Found], int]]:
+    """(rows in `conditions`, number of rows) of each page; counts go into `result`."""
+    for page in _pages(result.target, page_size, result.using):
+        found = list(_judge(result.target, page, result.using))
+        result.rows.update(one.condition for one in found)
+        wanted = [one for one in found if one.condition in conditions]
+        result.tokens += sum(one.tokens for one in wanted)
+        yield wanted, len(page)
+
+
+def _pages(target: Target, page_size: int, using: str) -> Iterator[dict[str, writer.Row]]:
+    rows = target.model._base_manager.using(using).order_by("pk")
+    last: Any = None
+    while True:
+        page = rows if last is None else rows.filter(pk__gt=last)
+        keys = list(page.values_list("pk", flat=True)[:page_size])
+        if not keys:
+            return
+        yield writer.load(target, [str(key) for key in keys], using)
+        last = keys[-1]
+
+
+def _judge(target: Target, page: dict[str, writer.Row], using: str) -> Iterator[_Found]:
+    provider = get_provider(target.provider)
+    tasks = EmbeddingTask.objects.using(using).filter(
+        content_type_id=target.content_type_id(using), field=target.field, object_id__in=list(page)
+    )
+    known = {task.object_id: task for task in tasks}
+    for object_id, row in page.items():
+        text = _text(row.instance, target, provider)
+        condition = _condition(row, known.get(object_id), text, provider)
+        yield _Found(object_id, condition, text.tokens if text and text.text else 0)
+
+
+def _text(instance: models.Model, target: Target, provider: Provider) -> SourceText | None:
+    """The row's text; None when its source fails, which is for the worker to record."""
+    try:
+        return source_text(instance, target, provider)
+    except SourceError:
+        return None
+
+
+def _condition(row: writer.Row, task: EmbeddingTask | None, text: SourceText | None, provider: Provider) -> Condition:
+    if task is not None and task.status in OPEN:
+        return Condition.QUEUED
+    if task is not None and task.status == Status.FAILED:
+        return Condition.FAILED
+    if text is None:
+        return Condition.MISSING
+    if not text.text:
+        return Condition.STALE if row.has_vector else Condition.CURRENT
+    if not row.has_vector:
+        return Condition.MISSING
+    if task is None or task.fingerprint != text.fingerprint or task.provider != provider.alias:
+        return Condition.STALE
+    return Condition.CURRENT
