@@ -61,6 +61,13 @@ def request_dependents(dependent: registry.Dependent, instance: models.Model, *,
     _open((request_of(target, str(key), using) for key in keys), using)
 
 
+def forget_object(model: type[models.Model], instance: models.Model, *, using: str) -> None:
+    """Delete the tasks of an object that is being deleted; a parent's tasks go with the parent's own signal."""
+    for target in registry.targets_for(model):
+        if target.model is model._meta.concrete_model:
+            ledger.forget(target.content_type_id(using), [target.object_id(instance)], using=using)
+
+
 def request_of(
     target: Target, object_id: str, using: str, *, fingerprint: str = "", priority: str | None = None
 ) -> ledger.Request:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, Warning
 from django.core.exceptions import FieldDoesNotExist
@@ -68,13 +67,13 @@ def _check_providers() -> Iterator[CheckMessage]:
 
 def _check_queue() -> Iterator[CheckMessage]:
     queue = conf.current().queue
-    if queue not in getattr(settings, "RQ_QUEUES", {}):
+    if queue not in conf.rq_queues():
         yield Error(
             f"RQ_QUEUES has no queue {queue!r}.",
             hint=f'Add RQ_QUEUES = {{"{queue}": {{"URL": "redis://localhost:6379/0"}}}} to your settings.',
             id="embeddings.E003",
         )
-    if not _sweeps(getattr(settings, "RQ", {}).get("WORKER_CLASS")):
+    if not _sweeps(conf.rq_worker_class()):
         yield Warning(
             "RQ's workers will not look for due tasks, retries and lost pokes.",
             hint='Set RQ = {"WORKER_CLASS": "embeddings.worker.EmbeddingWorker"} in your settings.',
@@ -101,7 +100,7 @@ def _check_provider_of(target: Target) -> Iterator[CheckMessage]:
 
 
 def _check_dimensions(target: Target) -> Iterator[CheckMessage]:
-    field: Any = target.vector_field
+    field = target.vector_field
     dimensions = getattr(field, "dimensions", None)
     try:
         wanted = conf.provider_settings(target.provider).dimensions
@@ -213,7 +212,7 @@ def _check_columns(using: str) -> Iterator[CheckMessage]:
     """A vector column's type modifier is its number of dimensions."""
     connection = connections[using]
     for target in registry.all_targets():
-        field: Any = target.vector_field
+        field = target.vector_field
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT atttypmod FROM pg_attribute"

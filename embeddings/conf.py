@@ -155,6 +155,16 @@ def provider_settings(alias: str) -> ProviderSettings:
     )
 
 
+def rq_queues() -> list[str]:
+    """The names of RQ's queues."""
+    return list(getattr(settings, "RQ_QUEUES", {}))
+
+
+def rq_worker_class() -> Any:
+    """The class, or the path to it, that `manage.py rqworker` runs; None for RQ's own."""
+    return getattr(settings, "RQ", {}).get("WORKER_CLASS")
+
+
 @receiver(setting_changed)
 def _reset(*, setting: str, **kwargs: object) -> None:
     if setting in {"EMBEDDINGS", "EMBEDDING_PROVIDERS", "DATABASES"}:

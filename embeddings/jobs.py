@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
@@ -59,7 +59,7 @@ def _is_poke_registered(using: str) -> bool:
     connection = connections[using]
     if not connection.in_atomic_block or not connection.run_on_commit:
         return False
-    savepoint_ids, hook, _ = connection.run_on_commit[-1]
+    savepoint_ids, hook, *_ = cast("tuple[set[str], object]", connection.run_on_commit[-1])
     return hook is poke and savepoint_ids <= set(connection.savepoint_ids)
 
 
@@ -147,4 +147,4 @@ def eviction_policy() -> str | None:
         policy = _redis().config_get("maxmemory-policy")
     except (RedisError, OSError, KeyError):
         return None
-    return policy.get("maxmemory-policy") or policy.get(b"maxmemory-policy", b"").decode() or None
+    return next((str(value) for name, value in policy.items() if name == "maxmemory-policy"), None)

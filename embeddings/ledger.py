@@ -43,6 +43,7 @@ class Request:
 class Claim:
     """A task in hand. `fingerprint` is that of the text whose vector the column holds."""
 
+    token: uuid.UUID
     id: int
     content_type_id: int
     object_id: str
@@ -52,7 +53,6 @@ class Claim:
     attempts: int
     crashes: int
     sort_key: datetime
-    token: uuid.UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _claim(statement: str, params: dict[str, Any], worker: str, using: str) -> l
     token = uuid.uuid4()
     lease_seconds = conf.current().lease_seconds
     rows = _execute(statement, {**params, "worker": worker, "token": token, "lease_seconds": lease_seconds}, using)
-    return sorted((Claim(*row, token=token) for row in rows), key=lambda claimed: (claimed.sort_key, claimed.id))
+    return sorted((Claim(token, *row) for row in rows), key=lambda claimed: (claimed.sort_key, claimed.id))
 
 
 def renew(tokens: Collection[uuid.UUID], *, using: str = DEFAULT_DB_ALIAS) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Case, DateTimeField, F, Q, QuerySet, Value, When
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Greatest, Now
 
 from embeddings import conf
@@ -84,7 +85,7 @@ def misconfigured(alias: str, message: str) -> None:
     _block(alias, ProviderState.Reason.CONFIGURATION, until, message)
 
 
-def _block(alias: str, reason: str, until: Now, message: str) -> ProviderState:
+def _block(alias: str, reason: str, until: CombinedExpression, message: str) -> ProviderState:
     _states().get_or_create(alias=alias)
     later = Case(
         When(Q(blocked_until__isnull=False), then=Greatest(F("blocked_until"), until)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from django.db import models, transaction
@@ -33,8 +33,8 @@ class EmbeddingQuerySet(models.QuerySet[M]):
             bulk.request_objects(self.model, [obj for obj in created if obj.pk is not None], using=self.db)
         return created
 
-    def bulk_update(self, objs: Iterable[M], fields: Sequence[str], *args: Any, **kwargs: Any) -> int:
-        objs = list(objs)
+    def bulk_update(self, objs: Iterable[M], fields: Iterable[str], *args: Any, **kwargs: Any) -> int:
+        objs, fields = list(objs), list(fields)
         with transaction.atomic(using=self.db):
             updated = super().bulk_update(objs, fields, *args, **kwargs)
             bulk.request_objects(self.model, objs, saved=fields, using=self.db)

@@ -61,7 +61,7 @@ class Drain:
         *,
         seconds: float = 0.0,
         stop: threading.Event | None = None,
-        on_backlog: Callable[[], None] | None = None,
+        on_backlog: Callable[[], object] | None = None,
         has_heartbeat: bool = True,
     ) -> None:
         """`on_backlog` is called once when a claim came back full, so that idle workers can be called in."""

@@ -64,8 +64,8 @@ class Target:
         return tuple(steps[-1][1] for steps in paths if steps)
 
     @property
-    def vector_field(self) -> models.Field[Any, Any]:
-        return self.model._meta.get_field(self.field)  # type: ignore[return-value]
+    def vector_field(self) -> Any:
+        return self.model._meta.get_field(self.field)
 
     def is_touched_by(self, names: Iterable[str]) -> bool:
         """Whether a write of these fields (names or attnames) may change the text."""
@@ -86,7 +86,7 @@ class Target:
 
     def object_id(self, instance: models.Model) -> str:
         """The ledger's key of `instance`, also when it is a child or a proxy of `model`."""
-        return str(instance._get_pk_val(self.model._meta))  # type: ignore[attr-defined]
+        return str(instance._get_pk_val(self.model._meta))
 
 
 def _field_names(model: type[models.Model], names: Iterable[str]) -> set[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import operator
+from functools import reduce
 from typing import Any, Literal, TypeVar
 
-from django.contrib.postgres.search import SearchQuery, SearchRank, SearchVector
+from django.contrib.postgres.search import SearchQuery, SearchQueryCombinable, SearchRank, SearchVector
 from django.db import models
 from django.db.models import Case, CharField, F, FloatField, Value, When
 from django.db.models.expressions import Combinable
@@ -90,9 +92,9 @@ def _by_keyword(queryset: Q, query: str, target: Target) -> Q:
     document = _document(target)
     every = SearchQuery(query, config=LANGUAGE, search_type="websearch")
     matching = queryset.annotate(_document=document).filter(_document=every)
-    wanted = every
+    wanted: SearchQueryCombinable = every
     if matching[:TOO_FEW].count() < TOO_FEW:
-        wanted = _any_word(query) or every
+        wanted = _any_word(query)
         matching = queryset.annotate(_document=document).filter(_document=wanted)
     rank = SearchRank(document, wanted, normalization=Value(1))
     # Rows that have all words stay in front of those that have some.
@@ -102,12 +104,9 @@ def _by_keyword(queryset: Q, query: str, target: Target) -> Q:
     ).order_by("-score", "pk")
 
 
-def _any_word(query: str) -> SearchQuery | None:
-    combined: Any = None
-    for word in query.split():
-        one = SearchQuery(word, config=LANGUAGE)
-        combined = one if combined is None else combined | one
-    return combined
+def _any_word(query: str) -> SearchQueryCombinable:
+    words = (SearchQuery(word, config=LANGUAGE) for word in query.split())
+    return reduce(operator.or_, words)
 
 
 def _document(target: Target) -> Combinable:

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import models, router, transaction
 from django.db.models.signals import class_prepared, post_delete, post_save
 
-from embeddings import bulk, ledger, registry
+from embeddings import bulk, registry
 
 _UID = "embeddings"
 
@@ -87,6 +87,4 @@ def _related_saved(
 
 
 def _deleted(sender: type[models.Model], instance: models.Model, using: str, **kwargs: object) -> None:
-    for target in registry.targets_for(sender):
-        if target.model is sender or target.model is sender._meta.concrete_model:
-            ledger.forget(target.content_type_id(using), [target.object_id(instance)], using=using)
+    bulk.forget_object(sender, instance, using=using)

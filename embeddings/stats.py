@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.db.models import Count, Min, QuerySet
 from django.db.models.functions import Now
 
 from embeddings import conf, registry
-from embeddings.models import OPEN, WAITING, EmbeddingTask, ProviderCall, Status, WorkerStatus
+from embeddings.models import DONE, OPEN, WAITING, EmbeddingTask, ProviderCall, Status, WorkerStatus
 
 # A worker that has not been heard of for this long is not counted as alive.
 ALIVE_SECONDS = 30
@@ -84,3 +84,13 @@ def provider_rate(alias: str, *, requests: int = 50) -> float | None:
     if not latest:
         return None
     return sum(inputs for inputs, _ in latest) / max(seconds, 0.001) * conf.current().concurrency
+
+
+def batch_progress(batch_ids: Collection[int], *, using: str = DEFAULT_DB_ALIAS) -> dict[int, dict[str, int]]:
+    """{batch id: counts of its tasks now: open, done, failed, cancelled}, in one query for all of them."""
+    groups = dict.fromkeys(OPEN, "open") | dict.fromkeys(DONE, "done")
+    progress = {batch_id: {"open": 0, "done": 0, "failed": 0, "cancelled": 0} for batch_id in batch_ids}
+    tasks = EmbeddingTask.objects.using(using).filter(batch_id__in=batch_ids)
+    for batch_id, status, count in tasks.values_list("batch_id", "status").annotate(Count("pk")).order_by():
+        progress[batch_id][groups.get(status, status)] += count
+    return progress

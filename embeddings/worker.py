@@ -58,7 +58,7 @@ class EmbeddingWorker(Worker):
         if self._sweeps:
             with _database_errors_logged():
                 heartbeats.stopped(self.name)
-        super().teardown()
+        super().teardown()  # type: ignore[no-untyped-call]
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         """In burst mode an empty queue ends the worker: only let it when the ledger has nothing due either."""
@@ -103,7 +103,7 @@ class EmbeddingWorker(Worker):
         signal.signal(signal.SIGTERM, lambda signum, frame: jobs.stop_requested.set())
 
     def handle_warm_shutdown_request(self) -> None:
-        super().handle_warm_shutdown_request()
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
         if self.horse_pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.horse_pid, signal.SIGTERM)
@@ -114,7 +114,7 @@ class EmbeddingWorker(Worker):
             heartbeats.erred(self.name, "A job of this worker was killed.")
             for using in conf.current().databases:
                 ledger.rescue(worker=self.name, using=using)
-        super().handle_work_horse_killed(job, retpid, ret_val, rusage)
+        super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]
 
 
 def _prepare_providers() -> None:

@@ -67,11 +67,12 @@ def write_vectors(target: Target, object_ids: Sequence[str], vectors: Sequence[A
     if raw not in _registered:
         register_vector(raw)
         _registered.add(raw)
-    pk = target.model._meta.pk
-    column = HalfVector if getattr(target.vector_field, "half", False) else Vector
+    pk: Any = target.model._meta.pk
+    field = target.vector_field
+    column = HalfVector if getattr(field, "half", False) else Vector
     statement = composer.SQL(sql.load("write_vectors")).format(
         table=composer.Identifier(target.model._meta.db_table),
-        column=composer.Identifier(target.vector_field.column),
+        column=composer.Identifier(field.column),
         pk=composer.Identifier(pk.column),
         pk_type=composer.SQL(pk.rel_db_type(connection)),
         vector_type=composer.SQL("halfvec" if column is HalfVector else "vector"),

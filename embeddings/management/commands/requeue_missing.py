@@ -139,7 +139,7 @@ class Command(BaseCommand):
     @contextmanager
     def _progress(self, verb: str, places: list[Place]) -> Iterator[Callable[[int], None]]:
         """A bar on a terminal; silence elsewhere."""
-        console = Console(file=self.stderr._out)  # type: ignore[attr-defined]
+        console = Console(stderr=True)
         columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
             total = sum(requeue.row_count(target, using) for target, using in places) if console.is_terminal else None

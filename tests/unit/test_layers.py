@@ -1,0 +1,112 @@
+"""Imports point one way: the rows of design, from what knows nothing of ours to what people touch."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "embeddings"
+
+# A module imports only from rows above its own.
+ROWS: list[set[str]] = [
+    {"exceptions", "batching", "backoff", "sql"},
+    {"conf", "failure"},
+    {"providers"},
+    {"models"},
+    {"registry"},
+    {"fields", "text"},
+    {"ledger", "limiter", "metrics", "heartbeats"},
+    {"writer"},
+    {"intake"},
+    {"calling", "settlement"},
+    {"pipeline"},
+    {"search", "stats", "cleanup"},
+    {"jobs"},
+    {"bulk", "operations", "worker"},
+    {"requeue"},
+    {"managers", "signals", "checks", "admin", "api", "management"},
+    {"apps"},
+]
+ROW_OF = {module: number for number, row in enumerate(ROWS) for module in row}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """(top-level module or package of ours, file) of every file but migrations."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[0] not in {"migrations", "__init__"}:
+            yield parts[0], path
+
+
+def imports(path: Path) -> set[str]:
+    """Every dotted name that a file imports, at any depth of its code."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_rows__name_every_module():
+    assert {module for module, _ in modules()} == set(ROW_OF)
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: str(value).rpartition("embeddings/")[2])
+def test_imports__point_to_rows_above(module, path):
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("embeddings.")}
+
+    wrong = {other for other in ours - {module} if ROW_OF[other] >= ROW_OF[module]}
+
+    assert not wrong, f"{path.relative_to(PACKAGE)} imports {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize(
+    ("package", "users"),
+    [
+        # Who talks to the queue.
+        ("rq", {"jobs", "worker"}),
+        ("django_rq", {"jobs", "worker"}),
+        ("redis", {"jobs", "worker"}),
+        # Who reads settings.
+        ("django.conf", {"conf"}),
+        # What an installing project need not have.
+        ("rest_framework", {"api"}),
+        ("django_filters", {"api"}),
+        ("drf_spectacular", {"api"}),
+        ("openai", {"providers"}),
+        ("wordllama", {"providers"}),
+    ],
+)
+def test_imports__of_other_packages(package, users):
+    importers = {
+        module
+        for module, path in modules()
+        if any(name == package or name.startswith(f"{package}.") for name in imports(path))
+    }
+
+    assert importers <= users
+
+
+def test_status__is_written_by_the_ledger_alone():
+    writers = {
+        path.relative_to(PACKAGE).as_posix()
+        for _, path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"update", "create", "update_or_create", "bulk_create", "_move", "_give_back"}
+        and any(keyword.arg == "status" for keyword in node.keywords)
+    }
+
+    assert writers <= {"ledger.py"}
+
+
+def test_modules__are_short():
+    long = {path.name: lines for _, path in modules() if (lines := len(path.read_text().splitlines())) > 300}
+
+    assert not long
