@@ -19,6 +19,14 @@ UPDATE_CHUNK = 5_000
 class EmbeddingQuerySet(models.QuerySet[M]):
     """A queryset whose bulk writes open embedding tasks in the same transaction, as single saves do."""
 
+    # Whether a search had to do without its provider, and found by keyword only.
+    degraded: bool = False
+
+    def _clone(self) -> EmbeddingQuerySet[M]:
+        clone: EmbeddingQuerySet[M] = super()._clone()  # type: ignore[misc]
+        clone.degraded = self.degraded
+        return clone
+
     def search(self, query: str, *, mode: SearchMode = "hybrid", field: str | None = None) -> EmbeddingQuerySet[M]:
         """The objects of this queryset that match `query`, best first, each with `score` and `found_by`.
 

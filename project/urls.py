@@ -1,9 +1,16 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.decorators import login_required
 from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.permissions import IsAuthenticated
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("project.content.urls")),
     path("admin/", admin.site.urls),
+    path("api/embeddings/", include("embeddings.api.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(permission_classes=[IsAuthenticated]), name="schema"),
+    path("api/docs/", login_required(SpectacularSwaggerView.as_view(url_name="schema"))),
+    path("django-rq/", include("project.rq_pages")),
 ]

@@ -15,11 +15,9 @@ os.environ["EMBEDDING_PROVIDER"] = "dummy"
 for name in ("EMBEDDING_MODEL", "EMBEDDING_DIMENSIONS"):
     os.environ.pop(name, None)
 
-import importlib.util
-
 from project.settings import *
 
-INSTALLED_APPS = [*INSTALLED_APPS, *(["tests.testapp"] if importlib.util.find_spec("tests.testapp") else [])]
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.testapp"]
 DATABASES = {
     "default": DATABASES["default"],
     "other": {**DATABASES["default"], "NAME": "other"},

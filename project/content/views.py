@@ -14,10 +14,10 @@ from embeddings import conf, stats
 from embeddings.search import similar as similar_to
 from project.content.finding import MAX_QUERY, MODES, Query, find
 from project.content.models import Article
-from project.content.states import UNKNOWN, progress, states_of
+from project.content.states import progress, states_of
 
 EXAMPLES = (
-    "run a program and read what it prints",
+    "run a program and read its output",
     "wait for several tasks at once",
     "remember the results of a slow function",
     "split text at every comma",
@@ -85,7 +85,7 @@ def _live() -> dict[str, Any]:
 def _neighbours(shown: Article) -> dict[str, Any]:
     state = states_of([shown]).get(shown.pk)
     neighbours = list(similar_to(shown, limit=MAX_SIMILAR).defer("embedding")) if state else []
-    return {"state": state, "neighbours": neighbours, "is_known": state not in (None, UNKNOWN)}
+    return {"state": state, "neighbours": neighbours}
 
 
 def _shown(data: QueryDict) -> list[int]:

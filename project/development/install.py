@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 # Written last, with the checksum of what was installed: without it, an installation was cut short.
 STAMP = VENV / ".installed"
+FIRST_VERSION = (3, 11)
+BEYOND_LAST_VERSION = (3, 14)  # The local provider's package, wordllama, has no wheel for 3.14.
 
 
 def say(sentence: str) -> None:
@@ -28,9 +31,14 @@ def say(sentence: str) -> None:
 
 
 def check_python() -> None:
-    if sys.version_info < (3, 11):  # noqa: UP036 - This is the one module that older versions run.
+    """Go on with a Python that fits, started anew if it is another one; stop with a sentence if there is none."""
+    if not FIRST_VERSION <= sys.version_info < BEYOND_LAST_VERSION:
+        for path in filter(None, map(shutil.which, ("python3.13", "python3.12", "python3.11"))):
+            os.execv(path, [path, __file__])
         version = ".".join(map(str, sys.version_info[:2]))
-        sys.exit(f"Python 3.11 or newer is needed and this is {version}: name one, like `make up PYTHON=python3.12`.")
+        sys.exit(
+            f"Python 3.11, 3.12 or 3.13 is needed and this is {version}: install one, or `make up PYTHON=its-path`."
+        )
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
         sys.exit("This Python cannot make virtual environments: on Debian and Ubuntu, `apt-get install python3-venv`.")
 

@@ -40,7 +40,8 @@ class VectorProgress:
             self._console.print(_summary(done, counts.get("failed", 0)), highlight=False)
 
     def close(self) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
     def _show(self, done: int, total: int) -> None:
         if self._console.is_terminal:

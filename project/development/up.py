@@ -63,6 +63,8 @@ def _turn_signals_into_one_interrupt() -> None:
     def interrupt(number: int, frame: FrameType | None) -> None:
         for each in signals:
             signal.signal(each, signal.SIG_IGN)
+        # Not print(): the signal may have come in the middle of one.
+        os.write(sys.stdout.fileno(), "\nStopping …\n".encode())
         raise KeyboardInterrupt
 
     for number in signals:
@@ -83,7 +85,6 @@ def _run(stack: contextlib.ExitStack) -> None:
     info = _prepare()
     stack.callback(supervisor.stop)
     _start_programs(supervisor, port, values.workers)
-    stack.callback(console.print, "Stopping …")
     _wait_for_web(supervisor, port)
     _announce(port, info)
     _watch(supervisor, stack)

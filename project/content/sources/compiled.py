@@ -36,10 +36,7 @@ COMPILED_MEMBERS = (
 def texts() -> Iterator[Text]:
     """A text for each documented public name of a compiled module: "math.sqrt", "builtins.str.split", "os.open"."""
     for name, origins in sorted(_fronts().items()):
-        if module := _import(name):
-            for documented in _documented(module, name, origins):
-                if text := as_text(documented):
-                    yield text
+        yield from filter(None, map(as_text, _read(name, origins)))
 
 
 def _fronts() -> dict[str, set[str]]:
@@ -63,14 +60,18 @@ def _is_compiled(name: str) -> bool:
     return spec is not None and (spec.loader is BuiltinImporter or isinstance(spec.loader, ExtensionFileLoader))
 
 
-def _import(name: str) -> types.ModuleType | None:
-    """The module; None where this Python or this system lacks it. Deprecated ones are imported in silence."""
+def _read(name: str, origins: set[str]) -> list[Documented]:
+    """What the module documents; nothing where this Python or this system lacks it.
+
+    In silence: some modules warn that they are deprecated, when they are imported or when they are looked into.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return importlib.import_module(name)
+            module = importlib.import_module(name)
         except ImportError:
-            return None
+            return []
+        return list(_documented(module, name, origins))
 
 
 def _documented(module: types.ModuleType, home: str, origins: set[str]) -> Iterator[Documented]:
@@ -118,5 +119,4 @@ def _signature(value: object) -> str:
     parameters = list(signature.parameters.values())
     if parameters and parameters[0].name in {"self", "type"}:
         parameters = parameters[1:]
-    text = str(signature.replace(parameters=parameters))
-    return "" if " at 0x" in text else text  # An address differs from run to run.
+    return str(signature.replace(parameters=parameters))

@@ -26,13 +26,14 @@ DECORATION = [
         (r"`([^`<\n]+) <[^>\n]+>`_{1,2}", r"\1"),
         (r"`([^`\n]+)`_{1,2}", r"\1"),
         # Markdown: pictures; links with an address or a label; the labels' addresses
-        (r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])", ""),
-        (r"\[([^\[\]]*)\](?:\([^()\s]*(?:\([^()]*\)[^()\s]*)?(?:\s+\"[^\"]*\")?\)|\[[^\]\n]*\])", r"\1"),
+        (r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])?", ""),
+        (r"(?<![\w\])])\[([^\[\]]*)\](?:\([^()\s]*(?:\([^()]*\)[^()\s]*)?(?:\s+\"[^\"]*\")?\)|\[[^\]\n]*\])", r"\1"),
         (r"^\[[^\]\n]+\]:[^\n]*$", ""),
         (r"</?(?:[abip]|img|div|span|br|h[1-6]|picture|source|center|su[bp]|em|strong|details|summary)\b[^>]*>", ""),
     ]
 ]
-HEADING_MARKS = re.compile(r"[*_]{2,}|`|:\w+:")
+# Markup, and the picture that some headings start with.
+HEADING_MARKS = re.compile(r"[*_]{2,}|`|:\w+:|^[^\w\s\"'(<@.$-]+\s+")
 
 
 def texts() -> Iterator[Text]:

@@ -52,7 +52,9 @@ def _documented(module: Module, homes: Homes) -> Iterator[Documented]:
 
 def _homes(public: list[Module]) -> Homes:
     """Where names are offered that are defined elsewhere; the shortest module name wins."""
-    homes: Homes = {}
+    # Since Python 3.13 this one has no file of its own that says so.
+    abstract = python_source.read("_collections_abc")
+    homes = {("_collections_abc", name): "collections.abc" for name in (abstract.exports if abstract else ())}
     for module in sorted(public, key=lambda module: (-module.name.count("."), module.name)):
         for origin, names in module.imports:
             if _is_private(origin) or (module.is_package and origin.startswith(f"{module.name}.")):

@@ -1,0 +1,26 @@
+# Needs Python 3.11 to 3.13, and nothing else.
+PYTHON ?= python3
+VENV_PYTHON = .venv/bin/python
+
+.PHONY: help up test lint install
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: install ## Start everything: PostgreSQL, Valkey, web, workers, content; Ctrl-C stops it
+	@$(VENV_PYTHON) -m project.development.up
+
+test: install ## Run all tests on servers of their own; make test ARGS="-k search" runs some
+	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+lint: install ## Check style, types, settings, and that no migration is missing
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m mypy
+	$(VENV_PYTHON) manage.py check
+	@# No server is needed: Django only warns that it could not compare with a database.
+	$(VENV_PYTHON) -W "ignore:Got an error checking" manage.py makemigrations --check --dry-run
+
+install: ## Make .venv with the packages of requirements.txt, if it is missing, broken or old
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.11, 3.12 or 3.13."; exit 1; }
+	@$(PYTHON) project/development/install.py

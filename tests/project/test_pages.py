@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from embeddings import pipeline
+from embeddings.exceptions import TransientError
+from embeddings.models import EmbeddingTask
+from embeddings.providers.dummy import DummyProvider
+from project.content.finding import MAX_QUERY, MAX_RESULTS
+from project.content.models import Article
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def articles() -> list[Article]:
+    return [
+        Article.objects.create(slug="m.sort", title="m.sort", content="Sort <b>apples</b> by size.", source="m"),
+        Article.objects.create(slug="m.split", title="m.split", content="Split pears & plums.", source="m"),
+    ]
+
+
+@pytest.fixture
+def embed(redis_client) -> Callable[[], None]:
+    """Let a worker do all that waits."""
+    return lambda: pipeline.Drain("test", seconds=30).run() and None
+
+
+@pytest.fixture
+def switched_off(settings) -> None:
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "ENABLED": False}
+
+
+def page(client: Client, path: str, **options: object) -> str:
+    response = client.get(path, **options)
+    assert response.status_code == 200
+    return " ".join(response.content.decode().split())
+
+
+def test_search__nothing_asked(client, articles):
+    html = page(client, "/")
+
+    assert "For example:" in html
+    assert '<ol class="results">' not in html
+
+
+def test_search__nothing_loaded(client):
+    assert "load_content" in page(client, "/")
+    assert "load_content" in page(client, "/?q=anything")
+
+
+def test_search__by_words_while_no_vector_is_there(client, articles):
+    html = page(client, "/?q=apples")
+
+    assert html.count("<h2>") == 1
+    assert '<a href="/articles/m.sort/">m.sort</a>' in html
+    assert "Sort &lt;b&gt;<mark>apples</mark>&lt;/b&gt; by size." in html
+    assert f'<span id="state-{articles[0].pk}" class="state working">embedding…</span>' in html
+
+
+def test_search__by_meaning_when_vectors_are_there(client, articles, embed):
+    embed()
+
+    html = page(client, "/?q=whatever&mode=semantic")
+
+    assert html.count("<h2>") == 2
+    assert html.count('class="state ready"') == 2
+    assert "2 best matches" in html
+
+
+def test_search__htmx_gets_results_alone(client, articles):
+    html = page(client, "/?q=apples", headers=HTMX)
+
+    assert "<html" not in html
+    assert '<div id="progress" class="progress" hx-swap-oob="true"' in html
+    assert "<mark>apples</mark>" in html
+
+
+def test_search__htmx_restoring_history_gets_a_page(client, articles):
+    html = page(client, "/?q=apples", headers={**HTMX, "HX-History-Restore-Request": "true"})
+
+    assert "<html" in html
+
+
+def test_search__caches_tell_page_and_results_apart(client):
+    assert "HX-Request" in client.get("/").headers["Vary"]
+
+
+def test_search__nothing_found(client, articles):
+    html = page(client, "/", data={"q": "<zebra>", "mode": "keyword"})
+
+    assert "Nothing was found for “&lt;zebra&gt;”." in html
+    assert 'href="/?q=%3Czebra%3E&amp;mode=semantic"' in html
+
+
+def test_search__no_vector_to_search_by_meaning(client, articles):
+    html = page(client, "/?q=apples&mode=semantic")
+
+    assert "No text has its vector yet." in html
+
+
+@pytest.mark.parametrize("query", ["   ", "\0", "%00"])
+def test_search__blank_query(client, articles, query):
+    assert "For example:" in page(client, "/", data={"q": query.replace("%00", "\0")})
+
+
+@pytest.mark.parametrize("query", ["a\0pples'", '"', "a & | ! b", "👩‍👩‍👧 ", "\\", "'; DROP TABLE x; --", "the of and"])
+def test_search__any_query(client, articles, embed, query):
+    embed()
+
+    for mode in ("hybrid", "semantic", "keyword", "nonsense"):
+        assert 'id="results"' in page(client, "/", data={"q": query, "mode": mode})
+
+
+def test_search__too_long_query(client, articles):
+    html = page(client, "/", data={"q": "apples " * MAX_QUERY})
+
+    assert f"Only the first {MAX_QUERY} characters were looked for." in html
+    assert "<mark>apples</mark>" in html
+
+
+def test_search__at_most_so_many(client):
+    Article.objects.bulk_create(
+        Article(slug=f"m.{number}", title=f"m.{number}", content="apples") for number in range(MAX_RESULTS + 5)
+    )
+
+    assert page(client, "/?q=apples&mode=keyword").count("<h2>") == MAX_RESULTS
+
+
+def test_search__queries_do_not_grow_with_results(client, articles, django_assert_max_num_queries):
+    Article.objects.bulk_create(
+        Article(slug=f"m.{number}", title=f"m.{number}", content="apples") for number in range(MAX_RESULTS)
+    )
+
+    with django_assert_max_num_queries(8):
+        page(client, "/?q=apples&mode=keyword")
+
+
+def test_search__provider_down(client, articles, embed, monkeypatch):
+    embed()
+
+    def fail(self: object, texts: object) -> None:
+        raise TransientError
+
+    monkeypatch.setattr(DummyProvider, "embed", fail)
+
+    html = page(client, "/?q=apples")
+
+    assert "these results are by words alone" in html
+    assert "<mark>apples</mark>" in html
+
+
+def test_search__switched_off(client, articles, switched_off):
+    html = page(client, "/?q=apples&mode=semantic")
+
+    assert "Search by meaning is switched off" in html
+    assert "<mark>apples</mark>" in html
+    assert 'name="mode"' not in html
+    assert 'class="state' not in html
+
+
+def test_search__switched_off_and_nothing_found(client, articles, switched_off):
+    html = page(client, "/?q=zebra&mode=semantic")
+
+    assert "Try fewer or other words." in html
+
+
+@pytest.mark.parametrize("path", ["/", "/articles/m.sort/", "/status/", "/status.json"])
+def test_pages__nobody_can_write(client, articles, path):
+    for method in (client.post, client.put, client.patch, client.delete):
+        assert method(path).status_code == 405
+
+
+def test_article__waiting_then_ready(client, articles, embed):
+    waiting = page(client, "/articles/m.sort/")
+    embed()
+    ready = page(client, "/articles/m.sort/")
+
+    assert "Sort &lt;b&gt;apples&lt;/b&gt; by size." in waiting
+    assert "embedding…" in waiting
+    assert f'hx-get="/similar/{articles[0].pk}/"' in waiting
+    assert 'class="state ready"' in ready
+    assert "hx-get" not in ready
+    assert '<a href="/articles/m.split/">m.split</a>' in ready
+
+
+def test_article__unknown(client):
+    assert client.get("/articles/none/of/these/").status_code == 404
+
+
+def test_article__slug_with_slashes(client):
+    Article.objects.create(slug="readme/a-b/c", title="C", content="")
+
+    assert '<h1 class="title">C</h1>' in page(client, "/articles/readme/a-b/c/")
+
+
+def test_article__switched_off(client, articles, switched_off):
+    html = page(client, "/articles/m.sort/")
+
+    assert "Similar articles" not in html
+    assert 'class="state' not in html
+
+
+def test_similar__asks_again_until_ready(client, articles, embed):
+    path = f"/similar/{articles[0].pk}/"
+
+    waiting = page(client, path)
+    embed()
+    ready = page(client, path)
+
+    assert f'hx-get="{path}" hx-trigger="every 2s"' in waiting
+    assert "hx-get" not in ready
+    assert "m.split" in ready
+
+
+def test_similar__does_not_wait_for_what_will_not_come(client):
+    article = Article.objects.create(slug="m.a", title="m.a", content="text")
+    EmbeddingTask.objects.all().delete()
+
+    assert "hx-get" not in page(client, f"/similar/{article.pk}/")
+
+
+def test_status__asks_again_only_while_work_waits(client, articles, embed):
+    waiting = page(client, "/status/")
+    embed()
+    ready = page(client, "/status/")
+
+    assert 'hx-trigger="every 2s"' in waiting
+    assert "<b>0</b> of 2 ready" in waiting
+    assert "2 waiting" in waiting
+    assert "hx-" not in ready
+    assert "<b>2</b> of 2 ready" in ready
+
+
+def test_status__states_of_what_is_shown(client, articles, embed):
+    embed()
+    shown = [articles[0].pk, "", "x", "-1", "²", "9" * 18, "9" * 30, "0"]
+
+    html = page(client, "/status/", data={"shown": shown})
+
+    assert html.count("hx-swap-oob") == 1
+    assert f'<span id="state-{articles[0].pk}" class="state ready" hx-swap-oob="true">ready</span>' in html
+
+
+def test_status_json__counts(client, articles, embed):
+    before = client.get("/status.json").json()
+    embed()
+    Article.objects.create(slug="m.empty", title="m.new", content="pears")
+
+    assert before == {"total": 2, "ready": 0, "waiting": 2, "failed": 0}
+    assert client.get("/status.json").json() == {"total": 3, "ready": 2, "waiting": 1, "failed": 0}
