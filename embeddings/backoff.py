@@ -11,5 +11,5 @@ def retry_delay(attempt: int, *, base_seconds: float, cap_seconds: float) -> flo
     The jitter only adds: a delay that somebody asked for is a minimum, and tasks that failed together
     do not come back together.
     """
-    delay = min(base_seconds * 2.0 ** max(attempt - 1, 0), cap_seconds)
+    delay = min(base_seconds * 2.0 ** min(max(attempt - 1, 0), 60), cap_seconds)
     return delay + random.uniform(0, delay / 2)

@@ -21,7 +21,7 @@ DIMENSIONS = (64, 128, 256)
 
 
 class LocalProvider(Provider):
-    """wordllama's static token vectors, averaged: about 30,000 texts of 100 characters a second on one core.
+    """wordllama's static token vectors, averaged: about 25,000 texts of 100 characters a second on one core.
 
     The averaging is done here, a text at a time, and not by `WordLlama.embed`, which pads every group of 64 texts to
     its longest: measured on 4,096 docstrings of 542 characters on average, that takes 3.9 s, sorted by length first
@@ -91,7 +91,8 @@ def _model() -> Any:
 
 
 def _load() -> Any:
-    # The tokenizer's own threads do not survive a fork, and an RQ worker forks; ours give the parallelism.
+    # The tokenizer's own threads do not survive a fork, which an RQ worker may do after use, and cost a fifth more
+    # processor time in all; a worker has threads of its own. Whoever sets the variable knows better.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     wordllama = _import_wordllama()
     try:

@@ -20,9 +20,9 @@ def read_vectors(body: Any, count: int) -> list[Any]:
     """
     try:
         items = body["data"]
-        by_index = {item.get("index", position): item["embedding"] for position, item in enumerate(items)}
-        if len(items) != count or set(by_index) != set(range(count)):
+        if len(items) != count:
             raise UnreadableResponse(f"{len(items)} vectors for {count} inputs")
+        by_index = {item.get("index", position): item["embedding"] for position, item in enumerate(items)}
         return [_floats(by_index[index]) for index in range(count)]
     except UnreadableResponse:
         raise

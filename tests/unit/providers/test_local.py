@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -24,7 +25,9 @@ def local_provider(model_id: str = "l2_supercat_256", dimensions: int = 256) -> 
 
 def run(code: str) -> str:
     """What a fresh interpreter prints, warnings being errors."""
-    finished = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
+    environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
+    command = [sys.executable, "-W", "error", "-c", code]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.strip() + finished.stderr.strip()
 
@@ -184,6 +187,19 @@ def test_embed__after_a_fork_neither_hangs_nor_warns() -> None:
     )
 
     assert printed == "0"
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "false"), ("true", "true")])
+def test_prepare__starts_no_threads_of_the_tokenizers_own_unless_told(given: str | None, kept: str) -> None:
+    printed = run(
+        f"import os; given = {given!r}\n"
+        "if given: os.environ['TOKENIZERS_PARALLELISM'] = given\n"
+        "from embeddings.providers import local\n"
+        "local._model()\n"
+        "print(os.environ['TOKENIZERS_PARALLELISM'])"
+    )
+
+    assert printed == kept
 
 
 def test_cost__is_nothing() -> None:

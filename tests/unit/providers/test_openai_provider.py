@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -82,6 +83,15 @@ def test_embed__works_without_numpy(connect: Connect, monkeypatch: pytest.Monkey
         ({"kind": "respond", "status": 200, "body": {"error": {"code": 429}}}, TransientError, "list of vectors"),
         ({"kind": "respond", "status": 200, "body": {"data": None}}, TransientError, "list of vectors"),
         ({"kind": "respond", "status": 200, "body": {"data": [{"index": 0}, 5]}}, TransientError, "list of vectors"),
+        (
+            {
+                "kind": "respond",
+                "status": 200,
+                "body": {"data": [{"index": 0, "embedding": [0.0] * 64}, {"index": 0, "embedding": [0.0] * 64}]},
+            },
+            TransientError,
+            "list of vectors",
+        ),
         ({"kind": "respond", "status": 200, "body": "[1, 2]"}, TransientError, "list of vectors"),
         ({"kind": "respond", "status": 500}, TransientError, r"failed \(500\): The server had an error"),
         ({"kind": "respond", "status": 502, "body": "<html>Bad gateway"}, TransientError, r"failed \(502\)\.$"),
@@ -235,6 +245,17 @@ def test_client__is_another_one_in_another_process(connect: Connect, monkeypatch
     monkeypatch.setattr(os, "getpid", lambda: -1)
 
     assert provider._client() is not parents
+
+
+def test_client__is_closed_with_its_provider(connect: Connect) -> None:
+    provider = connect()
+    provider.embed(["text"])
+    client = provider._client()
+
+    del provider
+    gc.collect()
+
+    assert client.is_closed()
 
 
 def test_import__is_cheap() -> None:
