@@ -52,8 +52,9 @@ class Target:
         """
         if callable(self.source) or self.when is not None:
             return None
-        own = {field.name: field for field in self.model._meta.local_concrete_fields}
-        if not all(name in own and not own[name].is_relation for name in self.names):
+        stored = _stored(self.model)
+        own = {field.name for field in self.model._meta.local_concrete_fields if not field.is_relation}
+        if not own.intersection(stored).issuperset(self.names):
             return None
         return self.names
 
@@ -62,6 +63,19 @@ class Target:
         """The forward relations of dotted paths, for select_related."""
         paths = (list(_steps(self.model, name.split(".")[:-1])) for name in self.names)
         return tuple(steps[-1][1] for steps in paths if steps)
+
+    @cached_property
+    def lookups(self) -> tuple[str, ...]:
+        """The source as a query can read it ("author__name"); none if any of it is code."""
+        found = []
+        for path in self.names:
+            *relations, name = path.split(".")
+            steps = list(_steps(self.model, relations))
+            holder = steps[-1][2] if steps else self.model
+            if len(steps) < len(relations) or name not in _stored(holder):
+                return ()
+            found.append("__".join([*relations, name]))
+        return tuple(found)
 
     @property
     def vector_field(self) -> Any:
@@ -72,21 +86,39 @@ class Target:
         written = _field_names(self.model, names) - {self.field}
         if self.columns is not None:
             return not written.isdisjoint(self.columns)
-        if callable(self.source) or self.when is not None or self._calls_a_method:
+        if self.is_computed:
             return bool(written)
         return not written.isdisjoint(name.split(".")[0] for name in self.names)
 
     @cached_property
-    def _calls_a_method(self) -> bool:
-        fields = {field.name for field in self.model._meta.get_fields()}
-        return any(name.split(".")[0] not in fields for name in self.names)
+    def is_computed(self) -> bool:
+        """Whether code, or an expression in the database, may make the text from any field."""
+        if callable(self.source) or self.when is not None:
+            return True
+        return not _stored(self.model).issuperset(name.split(".")[0] for name in self.names)
 
     def content_type_id(self, using: str) -> int:
         return ContentType.objects.db_manager(using).get_for_model(self.model).pk
 
     def object_id(self, instance: models.Model) -> str:
-        """The ledger's key of `instance`, also when it is a child or a proxy of `model`."""
-        return str(instance._get_pk_val(self.model._meta))
+        """The ledger's key of `instance`, also when it is a child or a proxy of `model`.
+
+        A key has one spelling there, however the instance has it: "007" is 7, a UUID has hyphens.
+        """
+        return str(self.key_field.to_python(instance._get_pk_val(self.model._meta)))
+
+    @cached_property
+    def key_field(self) -> Any:
+        """The primary key's field; if that is a relation, the field that it refers to in the end."""
+        field: Any = self.model._meta.pk
+        while field.remote_field:
+            field = field.remote_field.get_related_field()
+        return field
+
+
+def _stored(model: type[models.Model]) -> set[str]:
+    """The fields that a write sets: not those that the database generates from others."""
+    return {field.name for field in model._meta.concrete_fields if not getattr(field, "generated", False)}
 
 
 def _field_names(model: type[models.Model], names: Iterable[str]) -> set[str]:
@@ -115,7 +147,7 @@ def register(
     Call it in an AppConfig's `ready()`.
     """
     target = Target(
-        model=model,
+        model=model._meta.concrete_model or model,
         field=field,
         source=source,
         provider=provider,
@@ -162,27 +194,48 @@ class Dependent:
     target: Target
     # From the target's model to the related one, for filter().
     lookup: str
-    # The related object's field (or method) that the text uses.
+    # The related model, and its field (or method) that the text uses; "" if that is not known.
+    model: type[models.Model]
     name: str
+    # Whether the target's object goes when the related one is deleted.
+    is_deleted_along: bool
+
+    def is_touched_by(self, names: Iterable[str]) -> bool:
+        """Whether a write of these fields of the related object may change the text."""
+        written = _field_names(self.model, names)
+        return self.name in written if self.name in _stored(self.model) else bool(written)
 
 
 @cache
 def dependents_of(model: type[models.Model]) -> tuple[Dependent, ...]:
-    """The targets whose dotted paths lead through `model`."""
-    found = []
+    """The targets whose dotted paths lead through `model`, or whose model inherits from it by multiple tables."""
+    found: list[Dependent] = []
     for target in _targets.values():
+        found += _inherited(target, model)
         for path in target.names:
             *relations, name = path.split(".")
             found += [
-                Dependent(target, lookup, (*relations, name)[depth])
-                for depth, lookup, related in _steps(target.model, relations)
+                Dependent(target, lookup, related, (*relations, name)[depth], is_deleted_along)
+                for depth, lookup, related, is_deleted_along in _steps(target.model, relations)
                 if issubclass(model, related)
             ]
     return tuple(found)
 
 
-def _steps(model: type[models.Model], names: Sequence[str]) -> Iterator[tuple[int, str, type[models.Model]]]:
-    """(depth, lookup, model) of each forward relation along `names`."""
+def _inherited(target: Target, model: type[models.Model]) -> Iterator[Dependent]:
+    """What an object that is saved as its parent, a `model`, may change of the child's text."""
+    parent = model._meta.concrete_model
+    if parent is None or parent not in target.model._meta.get_parent_list():
+        return
+    link = target.model._meta.get_ancestor_link(parent)
+    assert link is not None
+    used = {name.split(".")[0] for name in target.names}
+    for name in [""] if target.is_computed else sorted(used & _stored(parent)):
+        yield Dependent(target, link.name, parent, name, is_deleted_along=True)
+
+
+def _steps(model: type[models.Model], names: Sequence[str]) -> Iterator[tuple[int, str, type[models.Model], bool]]:
+    """(depth, lookup, model, whether deletes cascade) of each forward relation along `names`."""
     current = model
     for depth, name in enumerate(names, 1):
         try:
@@ -192,7 +245,7 @@ def _steps(model: type[models.Model], names: Sequence[str]) -> Iterator[tuple[in
         if not (field.is_relation and (field.many_to_one or field.one_to_one) and field.related_model):
             return
         current = field.related_model
-        yield depth, "__".join(names[:depth]), current
+        yield depth, "__".join(names[:depth]), current, field.remote_field.on_delete is models.CASCADE
 
 
 def find(content_type_id: int, field: str, using: str) -> Target | None:

@@ -89,19 +89,25 @@ def _by_meaning(queryset: Q, vector: Any, target: Target) -> Q:
 
 def _by_keyword(queryset: Q, query: str, target: Target) -> Q:
     """All words first; any word when that finds too little."""
-    document = _document(target)
-    every = SearchQuery(query, config=LANGUAGE, search_type="websearch")
-    matching = queryset.annotate(_document=document).filter(_document=every)
-    wanted: SearchQueryCombinable = every
+    every = _all_words(query)
+    matching = _matching(queryset, every, target)
     if matching[:TOO_FEW].count() < TOO_FEW:
-        wanted = _any_word(query)
-        matching = queryset.annotate(_document=document).filter(_document=wanted)
-    rank = SearchRank(document, wanted, normalization=Value(1))
+        matching = _matching(queryset, _any_word(query), target)
     # Rows that have all words stay in front of those that have some.
-    return matching.annotate(
-        score=Case(When(_document=every, then=rank + 1.0), default=rank, output_field=FloatField()),
-        found_by=Value("keyword"),
-    ).order_by("-score", "pk")
+    score = Case(When(_document=every, then=F("score") + 1.0), default=F("score"), output_field=FloatField())
+    return matching.annotate(score=score).order_by("-score", "pk")
+
+
+def _matching(queryset: Q, words: SearchQueryCombinable, target: Target) -> Q:
+    """The rows whose text matches, best first by text rank, which counts a match in a long text for less."""
+    document = _document(target)
+    matching = queryset.alias(_document=document).filter(_document=words)
+    rank = SearchRank(document, words, normalization=Value(1))
+    return matching.annotate(score=rank, found_by=Value("keyword")).order_by("-score", "pk")
+
+
+def _all_words(query: str) -> SearchQuery:
+    return SearchQuery(query, config=LANGUAGE, search_type="websearch")
 
 
 def _any_word(query: str) -> SearchQueryCombinable:
@@ -111,25 +117,36 @@ def _any_word(query: str) -> SearchQueryCombinable:
 
 def _document(target: Target) -> Combinable:
     """The searched text, written as an index on SearchVector(*source fields, config="english") has it."""
-    if target.columns is None:
+    if not target.lookups:
         raise ConfigurationError(
-            f"{target.label} cannot be searched by keyword: its source is not made of the model's own columns."
+            f"{target.label} cannot be searched by keyword: its source is not made of fields that a query can read."
         )
-    return SearchVector(*target.columns, config=LANGUAGE)
+    return SearchVector(*target.lookups, config=LANGUAGE)
 
 
 def _by_both(queryset: Q, query: str, vector: Any, target: Target) -> Q:
-    """Reciprocal rank fusion of the best candidates of both halves."""
+    """Reciprocal rank fusion of the best candidates of both halves.
+
+    Rows that have a vector count as found by keyword only with all words: matches of any word bury what the vectors
+    find (nDCG@10 0.315 with them, 0.409 without, on 38 questions to 6,498 docstrings). Rows that wait for their vector
+    have nothing else.
+    """
+    halves = {"semantic": _by_meaning(queryset, vector, target)}
+    if target.lookups:
+        waiting = queryset.filter(**{f"{target.field}__isnull": True})
+        halves["keyword"] = _matching(queryset, _all_words(query), target)
+        halves["waiting"] = _matching(waiting, _any_word(query), target)
     scores: dict[Any, float] = {}
     found: dict[Any, str] = {}
-    halves = {
-        "semantic": _by_meaning(queryset, vector, target),
-        "keyword": _by_keyword(queryset, query, target),
-    }
     for name, half in halves.items():
         for rank, key in enumerate(half.values_list("pk", flat=True)[:CANDIDATES], 1):
             scores[key] = scores.get(key, 0.0) + 1 / (RRF_K + rank)
-            found[key] = "both" if key in found else name
+            by = "semantic" if name == "semantic" else "keyword"
+            found[key] = by if found.get(key, by) == by else "both"
+    return _ranked(queryset, scores, found)
+
+
+def _ranked(queryset: Q, scores: dict[Any, float], found: dict[Any, str]) -> Q:
     if not scores:
         return queryset.none()
     score = Case(*(When(pk=key, then=Value(value)) for key, value in scores.items()), output_field=FloatField())
