@@ -6,6 +6,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 
 import psutil
@@ -17,16 +18,15 @@ def working_in(folder: Path, name: str) -> list[psutil.Process]:
     A process id in a file proves nothing once its process has died: the id may be somebody else's by now. A server's
     working directory is its data folder, also when the folder was deleted under it.
     """
-    return sorted(
-        _matches(name, {str(folder.resolve()), f"{folder.resolve()} (deleted)"}), key=psutil.Process.create_time
-    )
+    return [process for _, process in sorted(_matches(folder.resolve(), name), key=itemgetter(0))]
 
 
-def _matches(name: str, folders: set[str]) -> Iterator[psutil.Process]:
+def _matches(folder: Path, name: str) -> Iterator[tuple[float, psutil.Process]]:
+    """With the time of each one's start. A process may end while we look at it."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.name() == name and is_alive(process) and process.cwd() in folders:
-                yield process
+            if process.name() == name and is_alive(process) and process.cwd() == str(folder):
+                yield process.create_time(), process
 
 
 def with_children(processes: Iterable[psutil.Process]) -> list[psutil.Process]:

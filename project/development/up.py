@@ -137,20 +137,12 @@ def _check_servers() -> None:
 
 def _start_programs(supervisor: Supervisor, port: int, workers: int) -> None:
     os.environ["PYTHONUNBUFFERED"] = "1"
-    gunicorn = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "project.wsgi",
-        "--bind",
-        f"{ports.LOOPBACK}:{port}",
-        "--threads",
-        "8",
-    ]
-    quiet = ["--reload", "--no-control-socket", "--graceful-timeout", "3", "--log-level", "warning"]
-    supervisor.start("web", gunicorn + quiet)
+    options = f"--bind {ports.LOOPBACK}:{port} --threads 8 --graceful-timeout 3 --no-control-socket --reload"
+    gunicorn = [sys.executable, "-m", "gunicorn", "project.wsgi", *options.split(), "--log-level", "error"]
+    supervisor.start("web", gunicorn)
+    worker = [sys.executable, "manage.py", "rqworker", "embeddings", "--verbosity", "0"]
     for number in range(1, workers + 1):
-        supervisor.start(f"worker {number}", [sys.executable, "manage.py", "rqworker", "embeddings"])
+        supervisor.start(f"worker {number}", worker)
 
 
 def _wait_for_web(supervisor: Supervisor, port: int) -> None:

@@ -86,13 +86,15 @@ def test_start__pid_file_names_a_foreign_process(running):
     running.kill()
     pid_file = running.folder / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
-    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    # Of the same account: those of others, PostgreSQL passes over by itself.
+    bystander = subprocess.Popen(["sleep", "60"], user=running.folder.stat().st_uid)
     pid_file.write_text("\n".join([str(bystander.pid), *lines[1:]]) + "\n")
 
     running.start()
 
     unharmed = bystander.poll() is None
-    bystander.communicate()
+    bystander.kill()
+    bystander.wait()
     assert unharmed
 
 
