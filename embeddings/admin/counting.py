@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
 
@@ -18,10 +16,10 @@ class AtLeast(int):
         return f"{int(self):,}+"
 
 
-class LimitedPaginator(Paginator[Any]):
+class LimitedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts up to COUNT_LIMIT rows. Later pages are not offered: a filter or a search leads there sooner."""
 
     @cached_property
     def count(self) -> int:
-        counted: int = self.object_list.order_by()[: COUNT_LIMIT + 1].count()  # type: ignore[union-attr]
+        counted: int = self.object_list.order_by()[: COUNT_LIMIT + 1].count()  # type: ignore[attr-defined]
         return AtLeast(COUNT_LIMIT) if counted > COUNT_LIMIT else counted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -14,6 +15,7 @@ from embeddings import conf, registry
 from embeddings.admin.explanations import ERROR_KIND
 
 Choices = list[tuple[str, str]]
+NUMBER = re.compile("[0-9]{1,18}")
 
 
 class ColumnFilter(admin.SimpleListFilter):
@@ -94,7 +96,7 @@ class OutcomeFilter(ColumnFilter):
     column = "outcome"
 
     def choices_from_code(self) -> Choices:
-        return [(outcome, outcome.replace("_", " ")) for outcome in ("ok", *ERROR_KIND)]
+        return [(outcome, outcome.replace("_", " ")) for outcome in ("ok", *ERROR_KIND) if outcome != "crash"]
 
 
 class BatchFilter(admin.SimpleListFilter):
@@ -111,4 +113,4 @@ class BatchFilter(admin.SimpleListFilter):
         value = self.value()
         if value is None:
             return queryset
-        return queryset.filter(batch_id=int(value)) if value.isascii() and value.isdigit() else queryset.none()
+        return queryset.filter(batch_id=int(value)) if NUMBER.fullmatch(value) else queryset.none()

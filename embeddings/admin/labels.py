@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.utils.timesince import timesince
 
 ERROR_CHARACTERS = 80
+NONE = "-"
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def pill(value: str, label: str) -> SafeString:
@@ -18,22 +21,35 @@ def pill(value: str, label: str) -> SafeString:
     return format_html('<span class="embeddings-pill embeddings-{}">{}</span>', value, label)
 
 
-def progress_bar(done: int, total: int) -> SafeString:
-    """A bar and its percentage; nothing to do counts as done."""
-    percent = 100 * done // total if total else 100
-    return format_html(
-        '<progress class="embeddings-progress" max="{}" value="{}"></progress> {}%', max(total, 1), done, percent
-    )
+def progress_bar(done: int, total: int) -> str:
+    """A bar and its percentage."""
+    if not total:
+        return NONE
+    bar = '<span class="embeddings-one-line"><progress max="{}" value="{}"></progress> {}%</span>'
+    return format_html(bar, total, done, 100 * done // total)
 
 
 def shortened(text: str) -> str:
-    """The first words of an error message, on one line."""
-    return Truncator(" ".join(text.split())).chars(ERROR_CHARACTERS)
+    """The first words of an error message on one line, cut to the width there is; pointed at, it shows all of it."""
+    first = Truncator(" ".join(text.split())).chars(ERROR_CHARACTERS)
+    return format_html('<span title="{}">{}</span>', text, first) if text else NONE
 
 
-def ago(moment: datetime) -> str:
-    """ "12 seconds", "3 minutes": how long ago something was."""
+def age(moment: datetime) -> str:
+    """How long ago something was, in its largest unit: "12 s", "3 min", "2 h", "5 d"."""
     seconds = max(0, int((timezone.now() - moment).total_seconds()))
-    if seconds < 60:
-        return f"{seconds} second" if seconds == 1 else f"{seconds} seconds"
-    return timesince(moment, depth=1)
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), _UNITS[-1])
+    return f"{seconds // size} {unit}"
+
+
+def ago(moment: datetime | None) -> str:
+    """The age, with the time itself for whoever points at it."""
+    if moment is None:
+        return NONE
+    exact = date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+    return format_html(
+        '<time class="embeddings-one-line" datetime="{}" title="{}">{} ago</time>',
+        moment.isoformat(),
+        exact,
+        age(moment),
+    )

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.utils import quote
+from django.contrib.auth import get_permission_codename
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest
 from django.urls import reverse
@@ -30,6 +32,24 @@ def attach_object_urls(tasks: Iterable[EmbeddingTask], request: HttpRequest, sit
         if model not in visible:
             visible[model] = model is not None and _may_view(model, request, site)
         task.object_url = _change_url(task, site) if visible[model] else ""  # type: ignore[attr-defined]
+
+
+def loaded_object(task: EmbeddingTask) -> models.Model | None:
+    """The object; None when it is gone, or its key is none that its model can have (the model has changed since)."""
+    try:
+        found: models.Model | None = task.target_object
+    except (ValueError, ValidationError):
+        return None
+    return found
+
+
+def object_title(task: EmbeddingTask, request: HttpRequest) -> str:
+    """What the object calls itself, for who may view such objects; else ""."""
+    found = loaded_object(task)
+    if found is None:
+        return ""
+    permission = f"{found._meta.app_label}.{get_permission_codename('view', found._meta)}"
+    return str(found) if request.user.has_perm(permission) else ""
 
 
 def linked(task: EmbeddingTask, text: str) -> str:

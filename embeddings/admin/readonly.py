@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
 from django.db import models
@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from embeddings.admin.counting import LimitedPaginator
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Pages to look at: what they show is written by workers, and would be wrong if a person had written it.
 
     Nothing on a list may take longer because the table is longer.

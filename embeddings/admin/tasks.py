@@ -1,0 +1,169 @@
+"""The tasks: what is embedded, what waits, what failed and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.html import format_html, format_html_join
+
+from embeddings import registry
+from embeddings.admin import explanations, labels
+from embeddings.admin.actions import TaskActions, possible
+from embeddings.admin.filters import BatchFilter, ErrorKindFilter, FieldFilter, ModelFilter, ProviderFilter
+from embeddings.admin.links import attach_object_urls, linked, loaded_object, object_name, object_title
+from embeddings.admin.readonly import ReadOnlyAdmin
+from embeddings.models import EmbeddingTask, Status
+
+
+class TaskChangeList(ChangeList):
+    """The list, with the links of this page's rows found at once."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        attach_object_urls(self.result_list, request, self.model_admin.admin_site)
+
+
+@admin.register(EmbeddingTask)
+class TaskAdmin(ReadOnlyAdmin, TaskActions):
+    """The list loads no objects, only links to them; a task's own page shows the object by its title."""
+
+    list_display = (
+        "state",
+        "embedded_object",
+        "field",
+        "priority",
+        "attempts",
+        "updated",
+        "completed",
+        "error",
+    )
+    list_filter = ("status", ModelFilter, FieldFilter, ErrorKindFilter, ProviderFilter, BatchFilter)
+    # Any name switches the search box on; get_search_results() does the search.
+    search_fields = ("object_id",)
+    search_help_text = "Search by the key of an object, exactly as it is."
+    fieldsets = (
+        (None, {"fields": ("titled_object", "target_label", "explained_state", "explained_error")}),
+        ("How it went", {"fields": (("attempts", "crashes"), ("tokens", "tokens_estimated"), "is_truncated")}),
+        (
+            "When",
+            {
+                "fields": (
+                    ("priority", "batch"),
+                    ("created_at", "updated_at"),
+                    ("claimed_at", "completed_at"),
+                    "available_at",
+                )
+            },
+        ),
+        ("By whom", {"fields": (("provider", "worker"), "lease_until")}),
+        ("Which text", {"fields": ("version", "fingerprint", ("model_id", "dimensions"))}),
+    )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return TaskChangeList
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """The field is worth a column where there are several."""
+        fields = {target.field for target in registry.all_targets()}
+        return [name for name in self.list_display if name != "field" or len(fields) > 1]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[EmbeddingTask], search_term: str
+    ) -> tuple[QuerySet[EmbeddingTask], bool]:
+        """Objects with this key, of any registered model: naming the models lets the unique index find them."""
+        if not search_term.strip():
+            return queryset, False
+        models = {target.model for target in registry.all_targets()}
+        types = ContentType.objects.get_for_models(*models).values()
+        found = queryset.filter(content_type_id__in=[one.pk for one in types], object_id=search_term.strip())
+        return found, False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> EmbeddingTask | None:
+        task = super().get_object(request, object_id, from_field)
+        if task is not None:
+            attach_object_urls([task], request, self.admin_site)
+            task.object_title = object_title(task, request)
+            permitted = self.get_actions(request)
+            task.buttons = {name: label for name, label in possible(task).items() if name in permitted}
+        return task
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The page of one task; its buttons run the list's actions on it."""
+        action = self.get_actions(request).get(request.POST.get("_action", ""))
+        task = self.get_object(request, unquote(object_id)) if action and self.has_view_permission(request) else None
+        if action is None or task is None:
+            return super().change_view(request, object_id, form_url, extra_context)
+        action[0](self, request, self.get_queryset(request).filter(pk=task.pk))
+        return HttpResponseRedirect(request.path)
+
+    @admin.display(description="status")
+    def state(self, task: EmbeddingTask) -> str:
+        return labels.pill(task.status, task.get_status_display())
+
+    @admin.display(description="object")
+    def embedded_object(self, task: EmbeddingTask) -> str:
+        return linked(task, object_name(task))
+
+    @admin.display(description="error")
+    def error(self, task: EmbeddingTask) -> str:
+        if not task.error_kind:
+            return labels.NONE
+        return labels.shortened(f"{task.error_kind.replace('_', ' ')}: {task.error_message}")
+
+    @admin.display(description="updated")
+    def updated(self, task: EmbeddingTask) -> str:
+        return labels.ago(task.updated_at)
+
+    @admin.display(description="completed")
+    def completed(self, task: EmbeddingTask) -> str:
+        return labels.ago(task.completed_at)
+
+    @admin.display(description="object")
+    def titled_object(self, task: Any) -> str:
+        if loaded_object(task) is None:
+            return format_html("{} (there is no such object any more)", object_name(task))
+        if not task.object_title:
+            return object_name(task)
+        return format_html("{} ({})", linked(task, task.object_title), object_name(task))
+
+    @admin.display(description="target")
+    def target_label(self, task: EmbeddingTask) -> str:
+        return task.target_label
+
+    @admin.display(description="status")
+    def explained_state(self, task: EmbeddingTask) -> str:
+        explanation = explanations.STATUS[Status(task.status)]
+        return format_html("{} {} {}", self.state(task), explanation, self._buttons(task))
+
+    @admin.display(description="error")
+    def explained_error(self, task: EmbeddingTask) -> str:
+        if not task.error_kind:
+            return labels.NONE
+        return format_html(
+            '<p class="embeddings-message"><strong>{}</strong> ({})<br>{}</p><p>{}</p>',
+            task.error_class,
+            task.error_kind.replace("_", " "),
+            task.error_message,
+            explanations.of_error(task.error_kind),
+        )
+
+    @admin.display(description="truncated")
+    def is_truncated(self, task: EmbeddingTask) -> str:
+        return "yes, the text was longer than the model takes" if task.truncated else "no"
+
+    def _buttons(self, task: EmbeddingTask) -> str:
+        """They send the page's own form, which the admin renders even where nothing can be edited."""
+        return format_html_join(
+            " ",
+            '<button type="submit" class="button" name="_action" value="{}">{}</button>',
+            getattr(task, "buttons", {}).items(),
+        )

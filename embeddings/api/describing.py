@@ -1,0 +1,52 @@
+"""The words of the OpenAPI schema that several views share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, inline_serializer
+from rest_framework import serializers
+
+from embeddings.api.serializers import EmbeddingErrorSerializer
+
+TAG = "embeddings"
+
+
+def answer(name: str, data: serializers.BaseSerializer[Any]) -> serializers.Serializer[Any]:
+    """The envelope {"success": true, "data": …}."""
+    return inline_serializer(name, {"success": serializers.BooleanField(help_text="True."), "data": data})
+
+
+PROBLEM = inline_serializer(
+    "EmbeddingProblem",
+    {"success": serializers.BooleanField(help_text="False."), "error": EmbeddingErrorSerializer()},
+)
+
+
+def _problem(code: str, message: str, description: str) -> OpenApiResponse:
+    value = {"success": False, "error": {"code": code, "message": message}}
+    return OpenApiResponse(PROBLEM, description, [OpenApiExample(code, value=value)])
+
+
+REFUSED = {
+    401: _problem(
+        "not_authenticated", "Authentication credentials were not provided.", "Not logged in (403 with sessions)."
+    ),
+    403: _problem(
+        "permission_denied", "This needs the permission embeddings.view_embeddingtask.", "Without the permission."
+    ),
+}
+INVALID = {400: _problem("invalid", "limit: A valid integer is required.", "A parameter cannot be used.")}
+MISSING = {404: _problem("not_found", "There is no task 7.", "There is no such task.")}
+CONFLICT = {
+    409: _problem(
+        "conflict", "Task 7 is completed. It is done already.", "The task is not in a state for this; it is as it was."
+    )
+}
+UNAVAILABLE = {
+    503: _problem(
+        "unavailable",
+        "Search by meaning is not possible now, and this model is not searched by words.",
+        "The provider cannot be asked, and nothing else can be searched.",
+    )
+}

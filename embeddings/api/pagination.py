@@ -1,0 +1,35 @@
+"""Pages of tasks: a cursor, because the pages must not shift while workers work, nor grow slow far down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.pagination import CursorPagination
+from rest_framework.response import Response
+
+
+class TaskPagination(CursorPagination):
+    """Newest first."""
+
+    ordering = "-id"
+    page_size = 50
+    max_page_size = 200
+    page_size_query_param = "page_size"
+    page_size_query_description = "Tasks on one page: 50, at most 200."
+
+    def get_paginated_response(self, data: Any) -> Response:
+        page = {"next": self.get_next_link(), "previous": self.get_previous_link(), "results": data}
+        return Response({"success": True, "data": page})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": "string", "format": "uri", "nullable": True}
+        page = {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {"next": link, "previous": link, "results": schema},
+        }
+        return {
+            "type": "object",
+            "required": ["success", "data"],
+            "properties": {"success": {"type": "boolean"}, "data": page},
+        }

@@ -1,0 +1,22 @@
+"""Who may do what: each view names the Django permission that it needs, whatever the project's defaults are."""
+
+from __future__ import annotations
+
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+VIEW = "embeddings.view_embeddingtask"
+RETRY = "embeddings.retry_embeddingtask"
+CANCEL = "embeddings.cancel_embeddingtask"
+
+
+class HasPermission(IsAuthenticated):
+    """Logged in, and with the view's `required_permission`."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if not super().has_permission(request, view):
+            return False
+        needed: str = view.required_permission  # type: ignore[attr-defined]
+        self.message = f"This needs the permission {needed}."
+        return request.user.has_perm(needed)

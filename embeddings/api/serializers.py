@@ -1,0 +1,121 @@
+"""What the API answers. Never the texts that are embedded, nor vectors.
+
+The names begin with "Embedding", because a project's schema puts the names of all its apps side by side.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from embeddings.models import EmbeddingTask
+
+
+class EmbeddingTaskErrorSerializer(serializers.Serializer[EmbeddingTask]):
+    """What went wrong last."""
+
+    kind = serializers.CharField(
+        source="error_kind", help_text="`rate_limit`, `transient`, `input`, `configuration` or `crash`."
+    )
+    message = serializers.CharField(source="error_message")
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """With `class`, which Python does not take as the name of an attribute."""
+        named = serializers.CharField(source="error_class", help_text="The name of the exception.")
+        return {**super().get_fields(), "class": named}
+
+
+class EmbeddingTaskSerializer(serializers.ModelSerializer[EmbeddingTask]):
+    """One object's one field to embed."""
+
+    model = serializers.CharField(source="target_model_label", read_only=True, help_text="As `app.model`.")
+    error = serializers.SerializerMethodField()
+
+    class Meta:
+        model = EmbeddingTask
+        fields = (
+            "id",
+            "model",
+            "object_id",
+            "field",
+            "status",
+            "priority",
+            "attempts",
+            "provider",
+            "model_id",
+            "dimensions",
+            "tokens",
+            "truncated",
+            "batch",
+            "error",
+            "created_at",
+            "updated_at",
+            "available_at",
+            "claimed_at",
+            "completed_at",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(EmbeddingTaskErrorSerializer(allow_null=True))
+    def get_error(self, task: EmbeddingTask) -> dict[str, str] | None:
+        return dict(EmbeddingTaskErrorSerializer(task).data) if task.error_kind else None
+
+
+class EmbeddingQueueStatusSerializer(serializers.Serializer[Any]):
+    """How much work there is, in the names that clients of older systems read."""
+
+    queueLength = serializers.IntegerField(help_text="Tasks that wait.")
+    processing = serializers.IntegerField(help_text="Tasks that workers have in hand.")
+    isProcessing = serializers.BooleanField(help_text="Whether workers have any in hand.")
+
+
+class EmbeddingChangeSerializer(serializers.Serializer[Any]):
+    """What an operation did."""
+
+    changed = serializers.IntegerField()
+    skipped = serializers.IntegerField()
+    status = serializers.CharField(help_text="The task's status now.")
+
+
+class EmbeddingSearchQuerySerializer(serializers.Serializer[Any]):
+    """The parameters of a search."""
+
+    model = serializers.CharField(max_length=200, help_text="The embedded model to search, as `app.model`.")
+    q = serializers.CharField(max_length=1000, help_text="What to look for, in plain words.")
+    mode = serializers.ChoiceField(
+        choices=["hybrid", "semantic", "keyword"],
+        default="hybrid",
+        help_text="By meaning and words together, by meaning, or by words.",
+    )
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=10, help_text="Results at most.")
+    field = serializers.CharField(
+        max_length=100, required=False, help_text="The embedded field, where the model has several."
+    )
+
+
+class EmbeddingHitSerializer(serializers.Serializer[Any]):
+    """One object that was found."""
+
+    object_id = serializers.CharField()
+    title = serializers.CharField()
+    score = serializers.FloatField(help_text="Larger is better; comparable only within one answer.")
+    found_by = serializers.CharField(help_text="`semantic`, `keyword` or `both`.")
+    url = serializers.CharField(allow_null=True, help_text="The object's own page, where it has one.")
+
+
+class EmbeddingHitsSerializer(serializers.Serializer[Any]):
+    """The answer to a search, best first."""
+
+    results = EmbeddingHitSerializer(many=True)
+    degraded = serializers.BooleanField(
+        help_text="True: the provider could not be asked for the meaning, so only words were compared."
+    )
+
+
+class EmbeddingErrorSerializer(serializers.Serializer[Any]):
+    """What went wrong with a request."""
+
+    code = serializers.CharField(help_text="For programs: a word that does not change.")
+    message = serializers.CharField(help_text="For people.")

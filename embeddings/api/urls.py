@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from embeddings.api import search, views
+
+app_name = "embeddings-api"
+urlpatterns = [
+    path("queue/status/", views.QueueStatus.as_view(), name="queue-status"),
+    path("tasks/", views.TaskList.as_view(), name="task-list"),
+    path("tasks/<int:task_id>/", views.TaskDetail.as_view(), name="task-detail"),
+    path("tasks/<int:task_id>/retry/", views.TaskRetry.as_view(), name="task-retry"),
+    path("tasks/<int:task_id>/cancel/", views.TaskCancel.as_view(), name="task-cancel"),
+    path("search/", search.Search.as_view(), name="search"),
+]
