@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, models
-from django.db.models import Count, Min, QuerySet
+from django.db.models import Count, QuerySet
 from django.db.models.functions import Now
 
 from embeddings import conf, registry
-from embeddings.models import DONE, OPEN, WAITING, EmbeddingTask, ProviderCall, Status, WorkerStatus
+from embeddings.models import DONE, OPEN, WAITING, EmbeddingTask, ProviderCall, Status
 
 # A worker that has not been heard of for this long is not counted as alive.
 ALIVE_SECONDS = 30
@@ -19,7 +19,7 @@ ALIVE_SECONDS = 30
 
 def counts_by_status(model: type[models.Model] | None = None, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, int]:
     """How many tasks are in each state, all states listed; of one model's targets, or of all."""
-    counts = dict(_tasks(model, using).values_list("status").annotate(Count("pk")))
+    counts = dict(_tasks(model, using).values_list("status").annotate(count=Count("*")))
     return {status: counts.get(status, 0) for status in Status.values}
 
 
@@ -45,35 +45,13 @@ def recent_rate(seconds: int = 60, *, using: str = DEFAULT_DB_ALIAS) -> float:
 
 def queue_status(model: type[models.Model] | None = None, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, Any]:
     """{queueLength, processing, isProcessing}: the shape that clients of the older systems read."""
-    open_counts = dict(_tasks(model, using).filter(status__in=OPEN).values_list("status").annotate(Count("pk")))
+    open_counts = dict(_tasks(model, using).filter(status__in=OPEN).values_list("status").annotate(count=Count("*")))
     processing = open_counts.get(Status.PROCESSING, 0)
     return {
         "queueLength": sum(open_counts.get(status, 0) for status in WAITING),
         "processing": processing,
         "isProcessing": processing > 0,
     }
-
-
-def oldest_waiting(*, using: str = DEFAULT_DB_ALIAS) -> Any:
-    """When the task that has been claimable for longest was last requested; None when none is."""
-    pending = EmbeddingTask.objects.using(using).filter(status=Status.PENDING)
-    return pending.aggregate(oldest=Min("updated_at"))["oldest"]
-
-
-def live_workers() -> QuerySet[WorkerStatus]:
-    """Workers that were heard of lately and have not stopped."""
-    since = Now() - timedelta(seconds=ALIVE_SECONDS)
-    workers = WorkerStatus.objects.using(conf.current().databases[0])
-    return workers.filter(heartbeat_at__gte=since).exclude(state=WorkerStatus.State.STOPPED)
-
-
-def _tasks(model: type[models.Model] | None, using: str) -> QuerySet[EmbeddingTask]:
-    tasks = EmbeddingTask.objects.using(using)
-    if model is None:
-        return tasks
-    targets: Iterable[registry.Target] = registry.targets_for(model)
-    ids = {target.content_type_id(using) for target in targets}
-    return tasks.filter(content_type_id__in=ids)
 
 
 def provider_rate(alias: str, *, requests: int = 50) -> float | None:
@@ -96,3 +74,12 @@ def batch_progress(batch_ids: Collection[int], *, using: str = DEFAULT_DB_ALIAS)
     for batch_id, status, count in counts:
         progress[batch_id][groups.get(status, status)] += count
     return progress
+
+
+def _tasks(model: type[models.Model] | None, using: str) -> QuerySet[EmbeddingTask]:
+    tasks = EmbeddingTask.objects.using(using)
+    if model is None:
+        return tasks
+    targets: Iterable[registry.Target] = registry.targets_for(model)
+    ids = {target.content_type_id(using) for target in targets}
+    return tasks.filter(content_type_id__in=ids)

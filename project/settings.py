@@ -64,6 +64,8 @@ DATABASES = {"default": environ.Env.db_url_config(ENVIRONMENT.database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 RQ_QUEUES = {"embeddings": {"URL": ENVIRONMENT.redis_url, "SERIALIZER": "json"}}
 RQ = {"WORKER_CLASS": "embeddings.worker.EmbeddingWorker"}
+# Its own pages are for superusers (project/rq_pages.py); the admin's link to them would be for all staff.
+RQ_SHOW_ADMIN_LINK = False
 
 EMBEDDING_DIMENSIONS = ENVIRONMENT.dimensions
 EMBEDDING_PROVIDERS = {"default": provider_settings(ENVIRONMENT)}

@@ -14,12 +14,8 @@ from django.http import HttpRequest
 from django.utils.translation import ngettext
 
 from embeddings import operations
-from embeddings.models import EmbeddingTask, Status
+from embeddings.models import CANCELLABLE, RETRYABLE, EmbeddingTask, Status
 from embeddings.operations import Changed
-
-# The statuses that `operations.retry` and `operations.cancel` change; a test compares them.
-RETRYABLE = frozenset({Status.FAILED, Status.CANCELLED, Status.SCHEDULED, Status.RATE_LIMITED})
-CANCELLABLE = frozenset({Status.PENDING, Status.SCHEDULED, Status.RATE_LIMITED, Status.PROCESSING})
 
 # Entries that one action writes to the admin's log at most.
 LOGGED = 100
@@ -59,7 +55,7 @@ class TaskActions(admin.ModelAdmin):  # type: ignore[type-arg]
         request: HttpRequest,
         queryset: Tasks,
         operation: Callable[[Tasks], Changed],
-        statuses: frozenset[Status],
+        statuses: tuple[Status, ...],
         entry: str,
     ) -> Changed:
         """Run it, and write to the admin's log which tasks it changed."""

@@ -54,6 +54,9 @@ class ModelFilter(ColumnFilter):
         names = ((str(types[model].pk), str(capfirst(model._meta.verbose_name))) for model in models)
         return sorted(names, key=lambda choice: choice[1])
 
+    def has_output(self) -> bool:
+        return bool(self.lookup_choices)
+
 
 class FieldFilter(ColumnFilter):
     """By embedded field."""

@@ -209,6 +209,16 @@ class Migration(migrations.Migration):
                         name="embeddings_task_failed",
                     ),
                     models.Index(
+                        condition=models.Q(("status__in", ["empty", "failed", "cancelled"])),
+                        fields=["status", "id"],
+                        name="embeddings_task_ended",
+                    ),
+                    models.Index(
+                        condition=models.Q(("error_kind", ""), _negated=True),
+                        fields=["error_kind", "id"],
+                        name="embeddings_task_error",
+                    ),
+                    models.Index(
                         condition=models.Q(("batch__isnull", False)),
                         fields=["batch", "status"],
                         name="embeddings_task_batch",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from embeddings.models.batch import EmbeddingBatch
 from embeddings.models.provider import ProviderCall, ProviderState
-from embeddings.models.status import DONE, ENDED, OPEN, WAITING, Priority, Status
+from embeddings.models.status import CANCELLABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
 from embeddings.models.task import EmbeddingTask
 from embeddings.models.worker import WorkerStatus
 
 __all__ = [
+    "CANCELLABLE",
     "DONE",
-    "ENDED",
     "OPEN",
+    "RETRYABLE",
     "WAITING",
     "EmbeddingBatch",
     "EmbeddingTask",

@@ -29,7 +29,9 @@ class Status(models.TextChoices):
 WAITING = (Status.PENDING, Status.SCHEDULED, Status.RATE_LIMITED)
 OPEN = (*WAITING, Status.PROCESSING)
 DONE = (Status.COMPLETED, Status.EMPTY)
-ENDED = (*DONE, Status.FAILED, Status.CANCELLED)
+# What operators may make due at once, and what they may stop.
+RETRYABLE = (Status.FAILED, Status.CANCELLED, Status.SCHEDULED, Status.RATE_LIMITED)
+CANCELLABLE = OPEN
 
 
 class Priority(models.TextChoices):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.functional import cached_property
 
 from embeddings.models.batch import EmbeddingBatch
-from embeddings.models.status import WAITING, Priority, Status
+from embeddings.models.status import Priority, Status
 
 _IS_PROCESSING = Q(status=Status.PROCESSING)
 _IS_COMPLETED = Q(status=Status.COMPLETED)
@@ -100,6 +101,13 @@ class EmbeddingTask(models.Model):
             models.Index(fields=["available_at"], condition=_HAS_TIME, name="embeddings_task_due"),
             models.Index(fields=["lease_until"], condition=_IS_PROCESSING, name="embeddings_task_lease"),
             models.Index(fields=["error_signature"], condition=Q(status=Status.FAILED), name="embeddings_task_failed"),
+            # For operators, whose filters ask for what is rare among many that are completed.
+            models.Index(
+                fields=["status", "id"],
+                condition=Q(status__in=[Status.EMPTY, Status.FAILED, Status.CANCELLED]),
+                name="embeddings_task_ended",
+            ),
+            models.Index(fields=["error_kind", "id"], condition=~Q(error_kind=""), name="embeddings_task_error"),
             models.Index(fields=["batch", "status"], condition=Q(batch__isnull=False), name="embeddings_task_batch"),
         ]
 
@@ -132,8 +140,7 @@ class EmbeddingTask(models.Model):
         model = self.model_class
         if model is None:
             return None
-        return model._base_manager.using(self._state.db).filter(pk=self.object_id).first()
-
-    @property
-    def is_waiting(self) -> bool:
-        return self.status in WAITING
+        try:
+            return model._base_manager.using(self._state.db).filter(pk=self.object_id).first()
+        except (ValueError, ValidationError):  # a key that the model cannot have: its key's type has changed
+            return None

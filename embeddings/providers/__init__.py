@@ -16,7 +16,7 @@ __all__ = ["Embedded", "Provider", "get_provider"]
 
 
 @cache
-def get_provider(alias: str = conf.DEFAULT_PROVIDER) -> Provider:
+def get_provider(alias: str) -> Provider:
     """The provider configured under `alias`; raises ConfigurationError with what to change."""
     settings = conf.provider_settings(alias)
     try:

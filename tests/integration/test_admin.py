@@ -15,8 +15,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from embeddings import exceptions
-from embeddings.admin import actions, counting, explanations
-from embeddings.models import EmbeddingBatch, EmbeddingTask, ProviderCall, ProviderState, Status, WorkerStatus
+from embeddings.admin import counting, explanations
+from embeddings.models import (
+    CANCELLABLE,
+    RETRYABLE,
+    EmbeddingBatch,
+    EmbeddingTask,
+    ProviderCall,
+    ProviderState,
+    Status,
+    WorkerStatus,
+)
 from embeddings.operations import cancel, retry
 from project.content.models import Article
 from tests.ledger_rows import make_task
@@ -369,8 +378,8 @@ class TestActions:
         one = EmbeddingTask.objects.filter(pk=make_task(status).pk)
         other = EmbeddingTask.objects.filter(pk=make_task(status).pk)
 
-        assert (status in actions.RETRYABLE) == bool(retry(one).changed)
-        assert (status in actions.CANCELLABLE) == bool(cancel(other).changed)
+        assert (status in RETRYABLE) == bool(retry(one).changed)
+        assert (status in CANCELLABLE) == bool(cancel(other).changed)
 
 
 class TestReadOnly:
