@@ -26,9 +26,9 @@ def request_objects(
     """Open tasks for instances just written, in the caller's transaction; workers are called when it commits.
 
     `saved` names the only fields that were written, if not all were. `is_raw` says that the instances are a fixture's,
-    whose fields tell nothing about the vectors in the database.
+    which are written as they are: whatever vectors their rows had are overwritten.
     """
-    targets = _touched(model, saved)
+    targets = _touched(model, saved, using)
     fields = None if saved is None else list(saved)
     requests = (
         request_of(
@@ -40,29 +40,43 @@ def request_objects(
         for instance in objects
         for target in targets
     )
-    _open(requests, using)
+    _open(requests, using, is_overwritten=is_raw)
 
 
 def request_keys(
     model: type[models.Model], keys: Iterable[Any], *, saved: Iterable[str] | None = None, using: str
 ) -> None:
     """Open tasks for rows known only by their primary keys."""
-    targets = _touched(model, saved)
+    targets = _touched(model, saved, using)
     _open((request_of(target, str(key), using) for key in keys for target in targets), using)
 
 
-def request_dependents(dependent: registry.Dependent, instance: models.Model, *, using: str) -> None:
-    """Open tasks for the rows whose text is partly made from `instance`, just saved."""
-    if not conf.current().enabled:
+def request_dependents(
+    model: type[models.Model], keys: Iterable[Any], *, saved: Iterable[str] | None = None, using: str
+) -> None:
+    """Open tasks for the rows whose text is partly made from rows of `model`, given by their primary keys."""
+    if not _is_recorded(using):
         return
+    names = None if saved is None else list(saved)
+    for dependent in registry.dependents_of(model):
+        if names is None or dependent.is_touched_by(names):
+            _request_dependents(dependent, keys, using)
+
+
+def _request_dependents(dependent: registry.Dependent, related: Iterable[Any], using: str) -> None:
     target = dependent.target
-    rows = target.model._base_manager.using(using).filter(**{dependent.lookup: instance.pk})
-    keys = rows.order_by().values_list("pk", flat=True).iterator(chunk_size=CHUNK)
+    rows = target.model._base_manager.using(using)
+    found = rows.filter(**{f"{dependent.lookup}__pk__in": related}).values("pk")
+    # Rows are locked before their tasks, as in a save of theirs: else the two could deadlock.
+    locked = rows.filter(pk__in=found).order_by("pk").select_for_update(no_key=True)
+    keys = locked.values_list("pk", flat=True).iterator(chunk_size=CHUNK)
     _open((request_of(target, str(key), using) for key in keys), using)
 
 
 def forget_object(model: type[models.Model], instance: models.Model, *, using: str) -> None:
     """Delete the tasks of an object that is being deleted; a parent's tasks go with the parent's own signal."""
+    if using not in conf.current().databases:
+        return
     for target in registry.targets_for(model):
         if target.model is model._meta.concrete_model:
             ledger.forget(target.content_type_id(using), [target.object_id(instance)], using=using)
@@ -83,8 +97,14 @@ def request_of(
     )
 
 
-def _touched(model: type[models.Model], saved: Iterable[str] | None) -> Sequence[Target]:
-    if not conf.current().enabled:
+def _is_recorded(using: str) -> bool:
+    """Whether writes to a database are recorded; one that is not listed need not have this package's tables."""
+    settings = conf.current()
+    return settings.enabled and using in settings.databases
+
+
+def _touched(model: type[models.Model], saved: Iterable[str] | None, using: str) -> Sequence[Target]:
+    if not _is_recorded(using):
         return ()
     targets = registry.targets_for(model)
     if saved is None:
@@ -93,9 +113,9 @@ def _touched(model: type[models.Model], saved: Iterable[str] | None) -> Sequence
     return [target for target in targets if target.is_touched_by(names)]
 
 
-def _open(requests: Iterable[ledger.Request], using: str) -> None:
+def _open(requests: Iterable[ledger.Request], using: str, *, is_overwritten: bool = False) -> None:
     for chunk in _chunks(requests):
-        jobs.schedule(ledger.request(chunk, using=using), using=using)
+        jobs.schedule(ledger.request(chunk, is_overwritten=is_overwritten, using=using), using=using)
 
 
 def _chunks(requests: Iterable[ledger.Request]) -> Iterator[list[ledger.Request]]:

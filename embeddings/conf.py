@@ -92,19 +92,25 @@ def _valid(key: str, value: Any) -> Any:
         if not isinstance(value, str) or not value:
             raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be the name of a queue in RQ_QUEUES, not {value!r}.")
     elif key == "DATABASES":
-        if isinstance(value, str) or not value or not set(value) <= set(settings.DATABASES):
+        if not isinstance(value, list | tuple | set) or not value or not set(value) <= set(settings.DATABASES):
             raise ConfigurationError(f"EMBEDDINGS[{key!r}] must list aliases of DATABASES, not {value!r}.")
         return tuple(value)
     elif key == "HEAD_START_SECONDS":
-        if not isinstance(value, Mapping) or set(value) != {"high", "normal", "low"}:
+        is_complete = isinstance(value, Mapping) and set(value) == {"high", "normal", "low"}
+        if not is_complete or not all(_is_number(seconds) for seconds in value.values()):
             raise ConfigurationError(f"EMBEDDINGS[{key!r}] must give seconds for 'high', 'normal' and 'low'.")
-    elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    elif not _is_number(value):
         raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be a positive number, not {value!r}.")
     elif value == 0 and key not in _MAY_BE_ZERO:
         raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be more than 0.")
     elif isinstance(value, float) and isinstance(getattr(EmbeddingSettings(), key.lower()), int):
         raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be a whole number, not {value!r}.")
     return value
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite number of at least 0; True and False are not meant as one."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from django.db import DatabaseError, DataError, IntegrityError
+
 from embeddings.exceptions import ProviderError, SourceError
 
 _MAX_MESSAGE = 1000
@@ -23,9 +25,16 @@ class Failure:
     @classmethod
     def of(cls, exc: Exception) -> Failure:
         """The record of an exception; one that no provider should raise counts as transient."""
-        kind = exc.kind if isinstance(exc, ProviderError | SourceError) else "transient"
+        if isinstance(exc, ProviderError | SourceError):
+            kind = exc.kind
+        else:
+            kind = "input" if isinstance(exc, IntegrityError | DataError) else "transient"
         message = str(exc) or type(exc).__name__
-        return cls(kind, type(exc).__name__, message.replace("\0", "")[:_MAX_MESSAGE])
+        if isinstance(exc, DatabaseError):
+            message = message.splitlines()[0]  # the lines below quote the row
+        # Without what PostgreSQL does not store: NUL and lone surrogates.
+        message = message.replace("\0", "").encode(errors="replace").decode()
+        return cls(kind, type(exc).__name__, message[:_MAX_MESSAGE])
 
     @property
     def signature(self) -> str:

@@ -46,6 +46,12 @@ def beat(name: str, *, claimed: int = 0, completed: int = 0, failed: int = 0, ra
         born(name)
 
 
+def idle(name: str) -> None:
+    """Record that a worker lives without a job. What its last job made of its state stays to be seen."""
+    if not _update(name, heartbeat_at=Now()):
+        born(name)
+
+
 def erred(name: str, message: str) -> None:
     """Record that a worker's job ended with an exception."""
     _update(name, state=State.ERROR, claimed=0, last_error=message, heartbeat_at=Now())

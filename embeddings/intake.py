@@ -104,9 +104,9 @@ def _read(target: Target, claims: list[Claim], using: str, intake: Intake) -> li
     """The items of one target that need a vector; the others go into `intake`."""
     provider = get_provider(target.provider)
     rows = writer.load(target, [claim.object_id for claim in claims], using)
-    gone = [claim.object_id for claim in claims if claim.object_id not in rows]
+    gone = [claim for claim in claims if claim.object_id not in rows]
     if gone:
-        intake.forgotten += ledger.forget(claims[0].content_type_id, gone, using=using)
+        intake.forgotten += ledger.discard(gone, using=using)
     items = []
     for claim in claims:
         row = rows.get(claim.object_id)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from functools import cache, partial
+from contextlib import suppress
+from functools import cache
 from typing import Any, cast
 
 from django.core.signals import setting_changed
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.dispatch import receiver
 from django_rq.queues import get_queue
 from redis import Redis
@@ -17,10 +18,10 @@ from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from rq import get_current_job
+from rq import Queue, get_current_job
 from rq.serializers import JSONSerializer
 
-from embeddings import conf
+from embeddings import conf, heartbeats
 from embeddings.pipeline import Drain
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ REDIS_TIMEOUT_SECONDS = 0.5
 COALESCE_SECONDS = 2
 # A poke that no worker takes up in this time says nothing that the sweep will not say.
 POKE_TTL_SECONDS = 60
-_COALESCE_KEY = "embeddings:poked:{queue}"
+# Nor does one behind so many others; without a worker they would pile up for ever.
+MAX_WAITING_POKES = 50
 
 _redis_failed_at = float("-inf")
 # Set when the process is asked to stop: drains settle what is in flight and give the rest back.
@@ -43,7 +45,11 @@ def schedule(task_ids: list[int], *, using: str = DEFAULT_DB_ALIAS) -> None:
     if not task_ids:
         return
     if not conf.current().queue_enabled:
-        transaction.on_commit(partial(embed_here, task_ids, using), using=using, robust=True)
+
+        def embed() -> None:  # a function: Django names the hook when it logs the error of a robust one
+            embed_here(task_ids, using)
+
+        transaction.on_commit(embed, using=using, robust=True)
     else:
         poke_on_commit(using=using)
 
@@ -68,12 +74,9 @@ def poke(*, is_coalesced: bool = True) -> bool:
     global _redis_failed_at
     if time.monotonic() - _redis_failed_at < REDIS_TIMEOUT_SECONDS:
         return False
-    queue_name = conf.current().queue
     try:
-        redis = _redis()
-        key = _COALESCE_KEY.format(queue=queue_name)
-        if redis.set(key, 1, nx=True, ex=COALESCE_SECONDS) or not is_coalesced:
-            queue = get_queue(queue_name, connection=redis, commit_mode="auto", serializer=JSONSerializer)
+        queue = _queue()
+        if _says_something(queue, is_coalesced=is_coalesced):
             queue.enqueue(
                 drain,
                 description="embeddings: there is work",
@@ -89,9 +92,22 @@ def poke(*, is_coalesced: bool = True) -> bool:
     return True
 
 
+def _says_something(queue: Queue, *, is_coalesced: bool) -> bool:
+    """Whether a poke would tell anything new: none was sent just now, and not too many wait already."""
+    with queue.connection.pipeline(transaction=False) as pipeline:
+        pipeline.set(_coalesce_key(), 1, nx=True, ex=COALESCE_SECONDS)
+        pipeline.llen(queue.key)
+        is_first, waiting = pipeline.execute()
+    return bool(is_first or not is_coalesced) and waiting < MAX_WAITING_POKES
+
+
+def _coalesce_key() -> str:
+    return f"embeddings:poked:{conf.current().queue}"
+
+
 @cache
-def _redis() -> Redis:
-    """The queue's Redis with our own short timeouts and no retries."""
+def _queue() -> Queue:
+    """The queue of the pokes, on a connection of its own with short timeouts and no retries."""
     pool = get_queue(conf.current().queue).connection.connection_pool
     options: dict[str, Any] = {
         **pool.connection_kwargs,
@@ -99,13 +115,15 @@ def _redis() -> Redis:
         "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
         "retry": Retry(NoBackoff(), 0),
     }
-    return Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **options))
+    redis = Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **options))
+    queue: Queue = get_queue(conf.current().queue, connection=redis, commit_mode="auto", serializer=JSONSerializer)
+    return queue
 
 
 @receiver(setting_changed)
 def _reset(*, setting: str, **kwargs: object) -> None:
     if setting in {"EMBEDDINGS", "RQ_QUEUES"}:
-        _redis.cache_clear()
+        _queue.cache_clear()
 
 
 def _job_timeout() -> int:
@@ -119,19 +137,19 @@ def drain() -> None:
     worker = (job.worker_name if job else None) or "unknown"
     _forget_poke()
     settings = conf.current()
-    outcome = Drain(
-        worker,
-        seconds=settings.drain_seconds,
-        stop=stop_requested,
-        on_backlog=partial(poke, is_coalesced=True),
-    ).run()
+    try:
+        outcome = Drain(worker, seconds=settings.drain_seconds, stop=stop_requested, on_backlog=poke).run()
+    except Exception as exc:
+        with suppress(DatabaseError):
+            heartbeats.erred(worker, f"{type(exc).__name__}: {exc}")
+        raise
     logger.info("Drained %s", outcome)
 
 
 def _forget_poke() -> None:
     """Saves that commit from now on need a poke of their own: this drain may already have looked."""
     try:
-        _redis().delete(_COALESCE_KEY.format(queue=conf.current().queue))
+        _queue().connection.delete(_coalesce_key())
     except (RedisError, OSError):
         logger.warning("Redis could not be reached at the start of a drain.")
 
@@ -144,7 +162,7 @@ def embed_here(task_ids: list[int], using: str) -> None:
 def eviction_policy() -> str | None:
     """Redis's `maxmemory-policy`; None where it cannot be asked."""
     try:
-        policy = _redis().config_get("maxmemory-policy")
+        policy = _queue().connection.config_get("maxmemory-policy")
     except (RedisError, OSError, KeyError):
         return None
     return next((str(value) for name, value in policy.items() if name == "maxmemory-policy"), None)

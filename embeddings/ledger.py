@@ -19,7 +19,7 @@ from django.db.models.functions import Greatest, Now
 from embeddings import conf, sql
 from embeddings.backoff import retry_delay
 from embeddings.failure import Failure
-from embeddings.models import WAITING, EmbeddingTask, Status
+from embeddings.models import CANCELLABLE, RETRYABLE, EmbeddingTask, Status
 
 # Tasks that one statement of a sweep moves at most, so that it stays short.
 SWEEP_LIMIT = 10_000
@@ -73,8 +73,17 @@ def _execute(statement: str, params: dict[str, Any], using: str) -> list[tuple[A
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def request(requests: Iterable[Request], *, batch_id: int | None = None, using: str = DEFAULT_DB_ALIAS) -> list[int]:
-    """Open the tasks of changed objects, in the caller's transaction; returns the ids of those that have work to do."""
+def request(
+    requests: Iterable[Request],
+    *,
+    batch_id: int | None = None,
+    is_overwritten: bool = False,
+    using: str = DEFAULT_DB_ALIAS,
+) -> list[int]:
+    """Open the tasks of changed objects, in the caller's transaction; returns the ids of those that have work to do.
+
+    `is_overwritten` says that somebody else has written the columns: what is known of their vectors is void.
+    """
     unique = {(r.content_type_id, r.object_id, r.field): r for r in requests}.values()
     if not unique:
         return []
@@ -91,6 +100,7 @@ def request(requests: Iterable[Request], *, batch_id: int | None = None, using: 
             "delays": [r.delay_seconds for r in unique],
             "fingerprints": [r.fingerprint for r in unique],
             "batch_id": batch_id,
+            "is_overwritten": is_overwritten,
         },
         using,
     )
@@ -102,9 +112,11 @@ def claim(provider: str, limit: int, *, worker: str, crashes: int = 0, using: st
     return _claim("claim", {"provider": provider, "limit": limit, "crashes": crashes}, worker, using)
 
 
-def claim_ids(ids: Collection[int], *, worker: str, using: str = DEFAULT_DB_ALIAS) -> list[Claim]:
-    """Take exactly these tasks, as far as they wait and nobody holds them."""
-    return _claim("claim_ids", {"ids": list(ids)}, worker, using)
+def claim_ids(
+    ids: Collection[int], providers: Collection[str], *, worker: str, using: str = DEFAULT_DB_ALIAS
+) -> list[Claim]:
+    """Take exactly these tasks, as far as they are of these providers, wait, and nobody holds them."""
+    return _claim("claim_ids", {"ids": list(ids), "providers": list(providers)}, worker, using)
 
 
 def _claim(statement: str, params: dict[str, Any], worker: str, using: str) -> list[Claim]:
@@ -209,14 +221,27 @@ def _give_back(claims: Iterable[Claim], using: str, **values: Any) -> int:
 
 
 def forget(content_type_id: int, object_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:
-    """Delete the tasks of objects that are gone."""
+    """Delete the tasks of objects that are gone; returns how many."""
     tasks = _tasks(using).filter(content_type_id=content_type_id, object_id__in=object_ids)
-    return tasks._raw_delete(using)
+    return forget_tasks(tasks, using=using)
+
+
+def discard(claims: Iterable[Claim], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Delete held tasks whose objects are gone; returns how many.
+
+    One that was requested meanwhile is given back: an object with that key exists again.
+    """
+    claims = list(claims)
+    with transaction.atomic(using=using):
+        versions = lock(claims, using=using)
+        gone = {c.id for c in claims if versions.get(c.id) == c.version}
+        release([c for c in claims if c.id not in gone], using=using)
+        return forget_tasks(_tasks(using).filter(pk__in=gone), using=using)
 
 
 def forget_tasks(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
-    """Delete tasks whose objects are gone."""
-    return tasks._raw_delete(using)
+    """Delete tasks whose objects are gone; returns how many."""
+    return tasks._raw_delete(using) or 0  # Django returns None where it need not ask the database.
 
 
 def promote_due(*, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -233,7 +258,7 @@ def rescue(*, worker: str | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
 
 def retry(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Make ended or waiting tasks claimable now, with all attempts ahead of them. Completed ones are left alone."""
-    stopped = tasks.filter(status__in=[Status.FAILED, Status.CANCELLED, Status.SCHEDULED, Status.RATE_LIMITED])
+    stopped = tasks.filter(status__in=RETRYABLE)
     return _move(
         stopped,
         using,
@@ -251,7 +276,7 @@ def retry(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> i
 
 def cancel(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Stop tasks that are not done; what a worker has in hand of them it will not write."""
-    unfinished = tasks.filter(status__in=[*WAITING, Status.PROCESSING])
+    unfinished = tasks.filter(status__in=CANCELLABLE)
     return _move(unfinished, using, status=Status.CANCELLED, available_at=None, lease_token=None, lease_until=None)
 
 

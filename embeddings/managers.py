@@ -35,33 +35,58 @@ class EmbeddingQuerySet(models.QuerySet[M]):
         return search.search(self, query, mode=mode, field=field)
 
     def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
-        with transaction.atomic(using=self.db):
+        with transaction.atomic(using=self._db_for_write()):
             created = super().bulk_create(objs, *args, **kwargs)
             # ignore_conflicts leaves objects without a key; `requeue_missing` finds those.
-            bulk.request_objects(self.model, [obj for obj in created if obj.pk is not None], using=self.db)
+            written = [obj for obj in created if obj.pk is not None]
+            bulk.request_objects(self.model, written, using=self.db)
+            if kwargs.get("update_conflicts"):
+                bulk.request_dependents(self.model, [obj.pk for obj in written], using=self.db)
         return created
 
     def bulk_update(self, objs: Iterable[M], fields: Iterable[str], *args: Any, **kwargs: Any) -> int:
         objs, fields = list(objs), list(fields)
-        with transaction.atomic(using=self.db):
+        with transaction.atomic(using=self._db_for_write()):
             updated = super().bulk_update(objs, fields, *args, **kwargs)
             bulk.request_objects(self.model, objs, saved=fields, using=self.db)
+            bulk.request_dependents(self.model, [obj.pk for obj in objs], saved=fields, using=self.db)
         return updated
 
     def update(self, **values: Any) -> int:
-        if not any(target.is_touched_by(values) for target in registry.targets_for(self.model)):
-            return super().update(**values)
-        with transaction.atomic(using=self.db):
-            # Rows are locked before their tasks, as in a save; the filter may not match them after the update.
-            keys = list(self.order_by("pk").select_for_update(of=("self",), no_key=True).values_list("pk", flat=True))
+        if not self._is_touched_by(values) or self.query.is_sliced or self.query.combinator:
+            return super().update(**values)  # Django refuses the latter two.
+        with transaction.atomic(using=self._db_for_write()):
+            keys = self._locked_keys()
             updated = 0
-            for start in range(0, len(keys), UPDATE_CHUNK):
+            for start in range(0, len(keys) or 1, UPDATE_CHUNK):
                 chunk = keys[start : start + UPDATE_CHUNK]
                 updated += super(EmbeddingQuerySet, self.filter(pk__in=chunk)).update(**values)
             bulk.request_keys(self.model, keys, saved=values, using=self.db)
+            bulk.request_dependents(self.model, keys, saved=values, using=self.db)
         return updated
 
+    # Templates do not call them.
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
+    bulk_update.alters_data = True  # type: ignore[attr-defined]
     update.alters_data = True  # type: ignore[attr-defined]
+
+    def _db_for_write(self) -> str:
+        """Where writes go: from here on `self.db` is that, also if a router sends reads elsewhere."""
+        self._for_write = True
+        return self.db
+
+    def _is_touched_by(self, names: Iterable[str]) -> bool:
+        targets, dependents = registry.targets_for(self.model), registry.dependents_of(self.model)
+        return any(t.is_touched_by(names) for t in targets) or any(d.is_touched_by(names) for d in dependents)
+
+    def _locked_keys(self) -> list[Any]:
+        """The keys of the queryset's rows; after an update its filter may not match them.
+
+        Rows are locked before their tasks, as in a save. The queryset is a subquery because PostgreSQL does not lock
+        distinct, grouped or outer-joined rows.
+        """
+        rows = self.model._base_manager.using(self.db).filter(pk__in=self.order_by().values("pk"))
+        return list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
 
 
 EmbeddingManager = models.Manager.from_queryset(EmbeddingQuerySet)

@@ -11,32 +11,19 @@ import contextlib
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError
 
-from embeddings import conf, heartbeats, intake, ledger, limiter, metrics, settlement
+from embeddings import conf, heartbeats, intake, ledger, limiter, metrics, remedies, selection, settlement
 from embeddings.batching import halve
 from embeddings.calling import Answer, call
-from embeddings.exceptions import (
-    ConfigurationError,
-    InputRejected,
-    InputTooLong,
-    ProviderMisconfigured,
-    RateLimited,
-)
 from embeddings.failure import Failure
-from embeddings.intake import Effect, ProviderRequest, Settlement
+from embeddings.intake import ProviderRequest, Settlement
 from embeddings.ledger import Claim
-from embeddings.providers import get_provider
 
-# Tasks that were in hand at one, two, … deaths of workers are taken in batches smaller by this factor each time, so
-# that three deaths single out one task of 256.
-SUSPECT_FACTOR = 16
-# A text that a provider finds too long is halved at most so often before it counts as refused.
-MAX_CUTS = 4
 HEARTBEAT_SECONDS = 2.0
 # How soon rows that somebody else had locked are tried again.
 BUSY_SECONDS = 0.05
@@ -83,8 +70,9 @@ class Drain:
         return self._work(self._claim)
 
     def run_tasks(self, ids: Collection[int], using: str) -> Outcome:
-        """Work exactly these tasks."""
-        claims = ledger.claim_ids(ids, worker=self.worker, using=using)
+        """Work exactly these tasks, as far as their providers may be called now."""
+        providers = [lane.alias for lane in selection.open_lanes()]
+        claims = ledger.claim_ids(ids, providers, worker=self.worker, using=using)
         self._take(claims, using)
         return self._work(lambda: 0)
 
@@ -92,6 +80,7 @@ class Drain:
         with ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="embed") as pool:
             try:
                 while True:
+                    self._release_blocked()
                     self._submit(pool)
                     claimed = 0 if self._ready else claim_more()
                     self._submit(pool)
@@ -117,54 +106,52 @@ class Drain:
             return 0
         if any(claim.crashes for request in self._in_flight.values() for claim in request.claims):
             return 0  # suspects are worked alone
-        lanes = limiter.open_lanes(self._working_providers())
+        lanes = selection.open_lanes()
         if not lanes:
             return 0
-        claimed = 0
         for using in self.settings.databases:
             ledger.promote_due(using=using)
-            for lane in lanes:
-                claimed += self._claim_lane(lane, using)
-        return claimed
+        if not self._in_hand():
+            claims, using = selection.suspects(lanes, worker=self.worker)
+            if claims:
+                self._take(claims, using)
+                return len(claims)
+        return self._claim_batches(lanes)
 
-    def _working_providers(self) -> list[str]:
-        """The configured providers that can be made at all; the others are paused."""
-        working = []
-        for alias in conf.provider_aliases():
-            try:
-                get_provider(alias)
-            except ConfigurationError as exc:
-                limiter.misconfigured(alias, str(exc))
-            else:
-                working.append(alias)
-        return working
-
-    def _claim_lane(self, lane: limiter.Lane, using: str) -> int:
-        if lane.is_probe and self._in_hand():
-            return 0
-        claims = [] if self._in_hand() else self._claim_suspects(lane, using)
-        if not claims:
-            limit = 1 if lane.is_probe else self.settings.batch_size
-            claims = ledger.claim(lane.alias, limit, worker=self.worker, using=using)
+    def _claim_batches(self, lanes: list[limiter.Lane]) -> int:
+        busy = {request.provider.alias for request in [*self._ready, *self._in_flight.values()]}
+        claimed = 0
+        for claims, using in selection.next_batches(lanes, busy=busy, worker=self.worker):
+            claimed += len(claims)
             if len(claims) == self.settings.batch_size and self._on_backlog:
                 self._on_backlog()
                 self._on_backlog = None
-        self._take(claims, using)
-        return len(claims)
+            self._take(claims, using)
+        return claimed
 
-    def _claim_suspects(self, lane: limiter.Lane, using: str) -> list[Claim]:
-        for crashes in range(1, self.settings.max_crashes):
-            limit = 1 if lane.is_probe else max(1, self.settings.batch_size // SUSPECT_FACTOR**crashes)
-            claims = ledger.claim(lane.alias, limit, worker=self.worker, crashes=crashes, using=using)
-            if claims:
-                return claims
-        return []
+    def _take(self, claims: Sequence[Claim], using: str) -> None:
+        self.outcome.claimed += len(claims)
+        try:
+            self._read(claims, using)
+        except DatabaseError:
+            ledger.release(claims, using=using)
+            raise
 
-    def _take(self, claims: list[Claim], using: str) -> None:
+    def _read(self, claims: Sequence[Claim], using: str) -> None:
+        """Read the tasks' texts; an error that only some of them cause fails only those."""
         if not claims:
             return
-        self.outcome.claimed += len(claims)
-        taken = intake.take(claims, using)
+        try:
+            taken = intake.take(claims, using)
+        except DatabaseError:
+            raise
+        except Exception as exc:
+            if len(claims) == 1:
+                self._fail(claims[0], exc, using)
+                return
+            for half in halve(claims):
+                self._read(half, using)
+            return
         self._settle(taken.settlements)
         for claim, failure in taken.failures:
             self.outcome.failed += ledger.fail([claim], failure, is_final=True, using=using)
@@ -175,39 +162,43 @@ class Drain:
     def _submit(self, pool: ThreadPoolExecutor) -> None:
         if self._stop.is_set():
             given_back, self._ready = self._ready, deque()
-            self._release(given_back)
+            remedies.release(given_back)
         while self._ready and len(self._in_flight) < self.settings.concurrency:
             request = self._ready.popleft()
             self._in_flight[pool.submit(call, request)] = request
 
+    def _release_blocked(self) -> None:
+        """Give back what is ready for a provider that, as another worker has found, is not to be called now."""
+        aliases = {request.provider.alias for request in self._ready}
+        if aliases and len(self._in_flight) < self.settings.concurrency:
+            for alias in aliases.difference(lane.alias for lane in limiter.open_lanes(aliases)):
+                remedies.release(self._take_ready(alias))
+
     def _collect(self) -> None:
-        """Wait for the next answers, at most until something else is due."""
+        """Wait for the next answers, at most until something else is due; handle all there are."""
         if not self._in_flight:
             time.sleep(BUSY_SECONDS if self._unsettled else 0)
             return
         timeout = BUSY_SECONDS if self._unsettled else min(1.0, self.settings.lease_seconds / 4)
         done, _ = wait(self._in_flight, timeout, FIRST_COMPLETED)
-        for future in done:
-            del self._in_flight[future]
-            self._handle(future.result())
+        while done:
+            for future in done:
+                self._handle(future.result())
+                del self._in_flight[future]
+            # One of them may say that no more requests are to be sent.
+            done = {future for future in self._in_flight if future.done()}
 
     def _handle(self, answer: Answer) -> None:
         self._record(answer)
         alias = answer.request.provider.alias
-        match answer.error:
-            case None:
-                limiter.succeeded(alias)
-                self._settle(_settlements(answer))
-            case RateLimited() as error:
-                self._defer(answer.request, error)
-            case InputRejected() as error:
-                limiter.succeeded(alias)
-                self._isolate(answer.request, error)
-            case ProviderMisconfigured() as error:
-                limiter.misconfigured(alias, str(error))
-                self._release([answer.request, *self._ready_for(alias)])
-            case error:
-                self._retry_later(answer.request, error)
+        if answer.error is None:
+            limiter.succeeded(alias)
+            self._settle(answer.settlements())
+        else:
+            done = remedies.remedy(answer.request, answer.error, lambda: self._take_ready(alias))
+            self.outcome.failed += done.failed
+            self.outcome.rate_limited += done.rate_limited
+            self._ready.extend(done.again)
 
     def _record(self, answer: Answer) -> None:
         metrics.record_call(
@@ -219,49 +210,13 @@ class Drain:
             worker=self.worker,
         )
 
-    # What becomes of a request that did not give vectors.
-
-    def _defer(self, request: ProviderRequest, error: RateLimited) -> None:
-        """The whole provider cools down; what is ready for it waits together and in order."""
-        until = limiter.rate_limited(request.provider.alias, error.retry_after, str(error))
-        for deferred in [request, *self._ready_for(request.provider.alias)]:
-            count = ledger.defer(deferred.claims, until, Failure.of(error), using=deferred.using)
-            self.outcome.rate_limited += count
-
-    def _isolate(self, request: ProviderRequest, error: InputRejected) -> None:
-        """Halve the request down to the guilty text; only that one fails, at once."""
-        if len(request.texts) > 1:
-            first, _ = halve(request.texts)
-            self._ready.appendleft(request.part(len(first), len(request.texts)))
-            self._ready.appendleft(request.part(0, len(first)))
-        elif isinstance(error, InputTooLong) and request.cuts < MAX_CUTS:
-            cut = request.texts[0][: len(request.texts[0]) // 2]
-            self._ready.appendleft(
-                ProviderRequest(request.provider, request.using, (cut,), request.items, request.cuts + 1)
-            )
-        else:
-            self._fail(request, Failure.of(error), is_final=True)
-
-    def _retry_later(self, request: ProviderRequest, error: Exception) -> None:
-        if limiter.transient_failure(request.provider.alias, str(error)):
-            self._release([request, *self._ready_for(request.provider.alias)])
-        else:
-            self._fail(request, Failure.of(error), is_final=False)
-
-    def _fail(self, request: ProviderRequest, failure: Failure, *, is_final: bool) -> None:
-        self.outcome.failed += ledger.fail(request.claims, failure, is_final=is_final, using=request.using)
-
-    def _release(self, requests: Iterable[ProviderRequest]) -> None:
-        for request in requests:
-            ledger.release(request.claims, using=request.using)
-
     def _abandon(self) -> None:
         """Give back what is in hand before an error ends the drain; where that fails too, the leases run out."""
         with contextlib.suppress(DatabaseError):
             for using, claims in self._held().items():
                 ledger.release(claims, using=using)
 
-    def _ready_for(self, alias: str) -> list[ProviderRequest]:
+    def _take_ready(self, alias: str) -> list[ProviderRequest]:
         """Remove and return the requests that are ready for one provider."""
         mine = [request for request in self._ready if request.provider.alias == alias]
         self._ready = deque(request for request in self._ready if request.provider.alias != alias)
@@ -269,11 +224,29 @@ class Drain:
 
     # Settling.
 
-    def _settle(self, settlements: list[Settlement]) -> None:
-        if settlements:
+    def _settle(self, settlements: Sequence[Settlement]) -> None:
+        """Write vectors; an error that only some rows cause (a trigger, a constraint) fails only their tasks."""
+        if not settlements:
+            return
+        try:
             settled = settlement.settle(settlements)
-            self.outcome.completed += settled.completed
-            self._unsettled += settled.busy
+        except OperationalError:
+            raise
+        except DatabaseError as exc:
+            if len(settlements) == 1:
+                item = settlements[0].item
+                self._fail(item.claim, exc, item.using)
+                return
+            for half in halve(settlements):
+                self._settle(half)
+            return
+        self.outcome.completed += settled.completed
+        self._unsettled += settled.busy
+
+    def _fail(self, claim: Claim, exc: Exception, using: str) -> None:
+        """Charge an attempt for an error that is not a provider's; what the database refuses, it will refuse again."""
+        is_final = isinstance(exc, IntegrityError | DataError)
+        self.outcome.failed += ledger.fail([claim], Failure.of(exc), is_final=is_final, using=using)
 
     def _settle_again(self) -> None:
         waiting, self._unsettled = self._unsettled, []
@@ -319,18 +292,3 @@ class Drain:
             rate_limited=done.rate_limited - reported.rate_limited,
         )
         self._reported = Outcome(done.claimed, done.completed, done.failed, done.rate_limited)
-
-
-def _settlements(answer: Answer) -> list[Settlement]:
-    """One settlement an item; the tokens that were paid are shared out by estimate, equal texts paid for once."""
-    request, embedded = answer.request, answer.embedded
-    assert embedded is not None
-    estimated = sum(same[0].text.tokens for same in request.items)
-    settlements = []
-    for same, vector in zip(request.items, embedded.vectors, strict=True):
-        for copy, item in enumerate(same):
-            paid = None if embedded.tokens is None else round(embedded.tokens * item.text.tokens / estimated)
-            settlements.append(
-                Settlement(item, Effect.WRITE, vector, 0 if copy and paid else paid, truncated=request.cuts > 0)
-            )
-    return settlements

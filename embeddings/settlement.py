@@ -60,7 +60,7 @@ def _settle_group(using: str, target: Target, token: UUID, group: list[Settlemen
             and held[s.item.claim.id] == s.item.claim.version
         ),
     )
-    same, changed = _compare(target, touched, using)
+    same, changed = _compare(target, touched, held, using)
     _write(target, token, untouched + same, using)
     if changed:
         ledger.release([s.item.claim for s in changed], using=using)
@@ -79,7 +79,9 @@ def _split(
     return first, second
 
 
-def _compare(target: Target, settlements: list[Settlement], using: str) -> tuple[list[Settlement], list[Settlement]]:
+def _compare(
+    target: Target, settlements: list[Settlement], held: dict[int, int], using: str
+) -> tuple[list[Settlement], list[Settlement]]:
     """Read the locked rows again: those with the embedded text still in them, and those with another."""
     if not settlements:
         return [], []
@@ -87,9 +89,11 @@ def _compare(target: Target, settlements: list[Settlement], using: str) -> tuple
     provider = get_provider(target.provider)
 
     def is_same(settlement: Settlement) -> bool:
-        item = settlement.item
+        item, row = settlement.item, rows[settlement.item.claim.object_id]
+        if settlement.effect is Effect.KEEP and not (row.has_vector and held[item.claim.id] == item.claim.version):
+            return False  # the vector that was to be kept may be gone
         try:
-            now = source_text(rows[item.claim.object_id].instance, target, provider)
+            now = source_text(row.instance, target, provider)
         except SourceError:
             return False
         return now.fingerprint == item.text.fingerprint
@@ -136,7 +140,7 @@ def _sort_out_missing(target: Target, settlements: list[Settlement], using: str,
     existing = writer.existing(target, [s.item.claim.object_id for s in settlements], using)
     gone = [s.item.claim for s in settlements if s.item.claim.object_id not in existing]
     if gone:
-        ledger.forget(gone[0].content_type_id, [claim.object_id for claim in gone], using=using)
+        ledger.discard(gone, using=using)
     held = ledger.held([s.item.claim for s in settlements], using=using)
     busy = [s for s in settlements if s.item.claim.id in held]
     settled.busy += busy

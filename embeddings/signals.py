@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
 from django.apps import apps
-from django.db import models, router, transaction
-from django.db.models.signals import class_prepared, post_delete, post_save
+from django.db import connections, models, router, transaction
+from django.db.models.signals import class_prepared, post_delete, post_save, pre_delete
 
 from embeddings import bulk, registry
 
@@ -39,9 +40,12 @@ def connect(model: type[models.Model]) -> None:
         post_save.connect(_saved, sender=model, dispatch_uid=_UID)
         post_delete.connect(_deleted, sender=model, dispatch_uid=_UID)
         _make_saves_atomic(model)
-    if registry.dependents_of(model):
+    dependents = registry.dependents_of(model)
+    if dependents:
         post_save.connect(_related_saved, sender=model, dispatch_uid=f"{_UID}.related")
         _make_saves_atomic(model)
+    if not all(dependent.is_deleted_along for dependent in dependents):
+        pre_delete.connect(_related_deleted, sender=model, dispatch_uid=f"{_UID}.related")
 
 
 def _make_saves_atomic(model: type[models.Model]) -> None:
@@ -53,7 +57,9 @@ def _make_saves_atomic(model: type[models.Model]) -> None:
     @wraps(save_base)
     def atomic_save_base(self: models.Model, *args: Any, using: str | None = None, **kwargs: Any) -> None:
         alias = using or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=alias, savepoint=False):
+        # A transaction that is open already stays usable after a receiver that raises, as it does in Django.
+        is_open = connections[alias].in_atomic_block
+        with nullcontext() if is_open else transaction.atomic(using=alias):
             save_base(self, *args, using=alias, **kwargs)
 
     atomic_save_base._embeddings_is_atomic = True  # type: ignore[attr-defined]
@@ -68,7 +74,9 @@ def _saved(
     update_fields: Collection[str] | None,
     **kwargs: object,
 ) -> None:
-    bulk.request_objects(sender, [instance], saved=update_fields, is_raw=raw, using=using)
+    # Nobody can catch an error of ours and commit the object without its task.
+    with transaction.mark_for_rollback_on_error(using=using):
+        bulk.request_objects(sender, [instance], saved=update_fields, is_raw=raw, using=using)
 
 
 def _related_saved(
@@ -81,9 +89,13 @@ def _related_saved(
 ) -> None:
     if created:
         return  # nothing refers to it yet
-    for dependent in registry.dependents_of(sender):
-        if update_fields is None or dependent.name in update_fields:
-            bulk.request_dependents(dependent, instance, using=using)
+    with transaction.mark_for_rollback_on_error(using=using):
+        bulk.request_dependents(sender, [instance.pk], saved=update_fields, using=using)
+
+
+def _related_deleted(sender: type[models.Model], instance: models.Model, using: str, **kwargs: object) -> None:
+    """Before the delete, while the rows that refer to the object still do: some only lose their reference."""
+    bulk.request_dependents(sender, [instance.pk], using=using)
 
 
 def _deleted(sender: type[models.Model], instance: models.Model, using: str, **kwargs: object) -> None:

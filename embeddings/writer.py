@@ -77,7 +77,7 @@ def write_vectors(target: Target, object_ids: Sequence[str], vectors: Sequence[A
         pk_type=composer.SQL(pk.rel_db_type(connection)),
         vector_type=composer.SQL("halfvec" if column is HalfVector else "vector"),
     )
-    keys = [_prepared_pk(pk, object_id) for object_id in object_ids]
+    keys = [target.key_field.to_python(object_id) for object_id in object_ids]
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
         cursor.execute(statement, [keys, [column(vector) for vector in vectors]])
 
@@ -95,11 +95,3 @@ def _rows(target: Target, object_ids: Iterable[str], using: str) -> QuerySet[mod
 def _xmin(target: Target) -> RawSQL:
     table = target.model._meta.db_table.replace('"', '""')
     return RawSQL(f'"{table}".xmin::text', (), output_field=TextField())
-
-
-def _prepared_pk(pk: Any, object_id: str) -> Any:
-    """The object id as the value psycopg sends: an int, a UUID, a str."""
-    field = pk
-    while field.remote_field:
-        field = field.remote_field.get_related_field()
-    return field.to_python(object_id)

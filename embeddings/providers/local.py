@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,19 @@ from embeddings.exceptions import ConfigurationError, InputRejected, InputTooLon
 from embeddings.providers.base import Embedded, Provider, refuse_unusable
 
 MODEL_ID = "l2_supercat_256"
+# `a` in the weight a / (a + p) of a token of probability p: what the paper named below finds best (1e-3 to 1e-4).
+SMOOTHING = 1e-3
 # The model was trained so that a vector's first 64 or 128 numbers are a good shorter vector (Matryoshka).
 DIMENSIONS = (64, 128, 256)
 
 
 class LocalProvider(Provider):
-    """wordllama's static token vectors, averaged: about 25,000 texts of 100 characters a second on one core.
+    """wordllama's static token vectors, averaged by weight: about 25,000 texts of 100 characters a second on one core.
+
+    A token that is everywhere ("the", "and") says little, so it weighs less: smooth inverse frequency (Arora, Liang
+    and Ma, "A Simple but Tough-to-Beat Baseline for Sentence Embeddings", ICLR 2017), where Zipf's law stands in for
+    counts, because a tokenizer numbers its tokens roughly by frequency. What it is worth here, measured:
+    docs/decisions/0005-local-model-weights.md.
 
     The averaging is done here, a text at a time, and not by `WordLlama.embed`, which pads every group of 64 texts to
     its longest: measured on 4,096 docstrings of 542 characters on average, that takes 3.9 s, sorted by length first
@@ -58,7 +66,7 @@ class LocalProvider(Provider):
         model = _model()
         encodings = model.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         token_ids = [encoding.ids for encoding in encodings]
-        token_vectors = model.embedding[:, : self.dimensions]
+        token_vectors = model.token_vectors[:, : self.dimensions]
         return Embedded([_mean_direction(token_vectors[ids]) for ids in token_ids], sum(map(len, token_ids)))
 
     def cost(self, tokens: int) -> float:
@@ -76,12 +84,20 @@ def _mean_direction(token_vectors: Any) -> Any:
     return total / length
 
 
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A tokenizer that does not pad, and the weighted vector of each of its tokens: (tokens, 256), float32."""
+
+    tokenizer: Any
+    token_vectors: Any
+
+
 _load_once = threading.Lock()
-_loaded: Any = None
+_loaded: Model | None = None
 
 
-def _model() -> Any:
-    """The wordllama model of this process; a child process inherits its parent's."""
+def _model() -> Model:
+    """The model of this process; a child process inherits its parent's."""
     global _loaded
     if _loaded is None:
         with _load_once:
@@ -90,7 +106,7 @@ def _model() -> Any:
     return _loaded
 
 
-def _load() -> Any:
+def _load() -> Model:
     # The tokenizer's own threads do not survive a fork, which an RQ worker may do after use, and cost a fifth more
     # processor time in all; a worker has threads of its own. Whoever sets the variable knows better.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -106,7 +122,16 @@ def _load() -> Any:
             "pip install --force-reinstall 'django-rq-embeddings[local]'."
         ) from exc
     model.tokenizer.no_padding()
-    return model
+    return Model(model.tokenizer, model.embedding * _weights(len(model.embedding)))
+
+
+def _weights(tokens: int) -> Any:
+    """The weight of each token id, (tokens, 1): a / (a + p), p being Zipf's probability of the token of that rank."""
+    import numpy as np
+
+    probabilities = 1 / np.arange(2, tokens + 2)
+    probabilities /= probabilities.sum()
+    return (SMOOTHING / (SMOOTHING + probabilities)).astype(np.float32)[:, np.newaxis]
 
 
 def _import_wordllama() -> Any:

@@ -1,4 +1,5 @@
--- Take the given tasks under a lease, for work that is done in the saving process itself (no queue).
+-- Take the given tasks under a lease, for work that is done in the saving process itself (no queue), as far as their
+-- providers may be called.
 UPDATE embeddings_embeddingtask AS task SET
     status = 'processing',
     worker = %(worker)s,
@@ -10,7 +11,9 @@ UPDATE embeddings_embeddingtask AS task SET
     updated_at = clock_timestamp()
 WHERE id = ANY(ARRAY(
     SELECT id FROM embeddings_embeddingtask
-    WHERE status IN ('pending', 'scheduled') AND id = ANY(%(ids)s)
+    WHERE id = ANY(%(ids)s) AND provider = ANY(%(providers)s) AND (
+        status IN ('pending', 'scheduled') OR status = 'rate_limited' AND available_at <= clock_timestamp()
+    )
     ORDER BY sort_key
     FOR UPDATE SKIP LOCKED
 ))

@@ -9,7 +9,8 @@ WITH requested AS (
     SELECT r.* FROM requested r
     LEFT JOIN embeddings_embeddingtask t USING (content_type_id, object_id, field)
     WHERE t.id IS NULL OR NOT (
-        t.status IN ('completed', 'empty') AND t.fingerprint = r.fingerprint AND t.provider = r.provider
+        t.status IN ('completed', 'empty') AND t.provider = r.provider
+        AND t.fingerprint = r.fingerprint AND r.fingerprint <> ''
     )
     ORDER BY r.content_type_id, r.object_id, r.field
 )
@@ -52,6 +53,7 @@ ON CONFLICT (content_type_id, object_id, field) DO UPDATE SET
     END,
     batch_id = COALESCE(excluded.batch_id, task.batch_id),
     version = task.version + 1,
+    fingerprint = CASE WHEN %(is_overwritten)s THEN '' ELSE task.fingerprint END,
     attempts = 0,
     crashes = 0,
     completed_at = NULL,

@@ -21,7 +21,7 @@ ROWS: list[set[str]] = [
     {"ledger", "limiter", "metrics", "heartbeats"},
     {"writer"},
     {"intake"},
-    {"calling", "settlement"},
+    {"calling", "settlement", "remedies", "selection"},
     {"pipeline"},
     {"search", "stats", "cleanup"},
     {"jobs"},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,20 +35,32 @@ def run(code: str) -> str:
     return finished.stdout.strip() + finished.stderr.strip()
 
 
-def test_embed__is_what_wordllama_gives_alone() -> None:
-    texts = ["How do I reset my password?", "東京都", "x" * 500, " "]
-    provider = local_provider()
-    provider.prepare()
-    model = local._model()
-    model.tokenizer.enable_padding()
-    try:
-        expected = model.embed(texts, norm=True)
-    finally:
-        model.tokenizer.no_padding()
+@pytest.fixture(scope="module")
+def wordllama_model() -> Any:
+    """The model as its package loads it."""
+    package = local._import_wordllama()
+    return package.WordLlama.load(cache_dir=Path(package.__file__).parent, disable_download=True)
 
-    vectors = np.stack(provider.embed(texts).vectors)
 
-    assert np.abs(vectors - expected).max() < 1e-6
+@pytest.mark.parametrize("text", ["How do I reset my password?", "東京都", "x" * 500, " "])
+def test_embed__is_the_mean_of_wordllamas_vectors_by_smooth_inverse_frequency(wordllama_model: Any, text: str) -> None:
+    """Written out in plain numbers, a token at a time, from the paper's formula."""
+    harmonic = math.fsum(1 / (rank + 2) for rank in range(len(wordllama_model.embedding)))
+    ids = wordllama_model.tokenizer.encode(text, add_special_tokens=False).ids
+    expected = np.zeros(256)
+    for token in ids:
+        expected += 0.001 / (0.001 + 1 / (token + 2) / harmonic) * wordllama_model.embedding[token].astype(float)
+    expected /= math.sqrt(math.fsum(expected**2))
+
+    vector = local_provider().embed([text]).vectors[0]
+
+    assert np.abs(vector - expected).max() < 1e-6
+
+
+def test_embed__frequent_words_count_less() -> None:
+    rare, frequent, both = local_provider().embed(["subprocess", "and the", "subprocess and the"]).vectors
+
+    assert both @ rare > 0.9 > 0.6 > both @ frequent
 
 
 def test_embed__vectors_have_unit_length_and_single_precision() -> None:

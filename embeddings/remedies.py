@@ -1,0 +1,95 @@
+"""What becomes of a request that gave no vectors: its tasks wait, go back or fail, or its texts are sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from embeddings import conf, ledger, limiter
+from embeddings.batching import halve
+from embeddings.exceptions import InputRejected, InputTooLong, ProviderMisconfigured, RateLimited
+from embeddings.failure import Failure
+from embeddings.intake import ProviderRequest
+
+# A text that a provider finds too long is halved at most so often before it counts as refused.
+MAX_CUTS = 4
+
+# Removes and returns the other requests that are ready for the same provider.
+TakeOthers = Callable[[], list[ProviderRequest]]
+
+
+@dataclass(slots=True)
+class Remedy:
+    """What was done: counts of tasks, and the requests to send in place of the one that failed."""
+
+    failed: int = 0
+    rate_limited: int = 0
+    again: list[ProviderRequest] = field(default_factory=list)
+
+
+def remedy(request: ProviderRequest, error: Exception, take_others: TakeOthers) -> Remedy:
+    """Act on an error by its class. `take_others` is called if the provider is not to be called for now."""
+    alias = request.provider.alias
+    match error:
+        case RateLimited():
+            return _cool_down(request, error, take_others)
+        case InputRejected():
+            limiter.succeeded(alias)
+            return _isolate(request, error)
+        case ProviderMisconfigured():
+            limiter.misconfigured(alias, str(error))
+            return _give_back(request, take_others)
+        case _:
+            is_circuit_open = limiter.transient_failure(alias, str(error))
+            return _give_back(request, take_others) if is_circuit_open else _retry_later(request, error)
+
+
+def release(requests: Iterable[ProviderRequest]) -> None:
+    """Give the tasks of requests back as they were."""
+    for request in requests:
+        ledger.release(request.claims, using=request.using)
+
+
+def _cool_down(request: ProviderRequest, error: RateLimited, take_others: TakeOthers) -> Remedy:
+    """The whole provider cools down; what is ready for it waits together and in order."""
+    done = Remedy()
+    until = limiter.rate_limited(request.provider.alias, error.retry_after, str(error))
+    for deferred in [request, *take_others()]:
+        done.rate_limited += ledger.defer(deferred.claims, until, Failure.of(error), using=deferred.using)
+    return done
+
+
+def _give_back(request: ProviderRequest, take_others: TakeOthers) -> Remedy:
+    release([request, *take_others()])
+    return Remedy()
+
+
+def _isolate(request: ProviderRequest, error: InputRejected) -> Remedy:
+    """Halve the request down to the guilty text; only that one fails, at once."""
+    if len(request.texts) > 1:
+        return Remedy(again=_halves(request))
+    if isinstance(error, InputTooLong) and request.cuts < MAX_CUTS:
+        return Remedy(again=[_cut(request)])
+    return Remedy(failed=_fail(request, error, is_final=True))
+
+
+def _retry_later(request: ProviderRequest, error: Exception) -> Remedy:
+    """Charge an attempt. Before it would be the last, the request is halved: a text may be the cause."""
+    is_last = any(claim.attempts >= conf.current().max_attempts for claim in request.claims)
+    if is_last and len(request.texts) > 1:
+        return Remedy(again=_halves(request))
+    return Remedy(failed=_fail(request, error, is_final=False))
+
+
+def _halves(request: ProviderRequest) -> list[ProviderRequest]:
+    middle = len(halve(request.texts)[0])
+    return [request.part(0, middle), request.part(middle, len(request.texts))]
+
+
+def _cut(request: ProviderRequest) -> ProviderRequest:
+    text = request.texts[0][: len(request.texts[0]) // 2]
+    return ProviderRequest(request.provider, request.using, (text,), request.items, request.cuts + 1)
+
+
+def _fail(request: ProviderRequest, error: Exception, *, is_final: bool) -> int:
+    return ledger.fail(request.claims, Failure.of(error), is_final=is_final, using=request.using)

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from embeddings import conf
+from embeddings.exceptions import ConfigurationError
+from embeddings.providers import get_provider
+
+PROVIDER = {"BACKEND": "embeddings.providers.dummy.DummyProvider", "MODEL": "m", "DIMENSIONS": 8}
+
+# One value of each key that is not its default.
+OTHERS: dict[str, Any] = {
+    "ENABLED": False,
+    "QUEUE_ENABLED": False,
+    "QUEUE": "other",
+    "DATABASES": ("other",),
+    "HEAD_START_SECONDS": {"high": 2, "normal": 1.5, "low": 1},
+    **dict.fromkeys(
+        ["BATCH_SIZE", "CONCURRENCY", "MAX_ATTEMPTS", "MAX_CRASHES", "CIRCUIT_FAILURES", "CLEANUP_RETENTION_DAYS"], 7
+    ),
+    **dict.fromkeys(
+        [
+            "BACKOFF_BASE_SECONDS",
+            "BACKOFF_CAP_SECONDS",
+            "CIRCUIT_OPEN_SECONDS",
+            "LEASE_SECONDS",
+            "REQUEST_TIMEOUT_SECONDS",
+            "SWEEP_SECONDS",
+            "DRAIN_SECONDS",
+            "CLEANUP_INTERVAL_HOURS",
+        ],
+        7.5,
+    ),
+}
+
+
+# EMBEDDINGS.
+
+
+@pytest.mark.parametrize("given", [None, {}])
+def test_current__defaults(given: dict[str, Any] | None, settings: Any) -> None:
+    if given is None:
+        del settings.EMBEDDINGS
+    else:
+        settings.EMBEDDINGS = given
+
+    assert conf.current() == conf.EmbeddingSettings()
+    assert conf.current().databases == ("default",)
+
+
+@pytest.mark.parametrize("key", [field.name.upper() for field in dataclasses.fields(conf.EmbeddingSettings)])
+def test_current__every_key_can_be_set(key: str, settings: Any) -> None:
+    settings.EMBEDDINGS = {key: OTHERS[key]}
+
+    changed = {
+        field.name: getattr(conf.current(), field.name)
+        for field in dataclasses.fields(conf.EmbeddingSettings)
+        if getattr(conf.current(), field.name) != getattr(conf.EmbeddingSettings(), field.name)
+    }
+    assert changed == {key.lower(): OTHERS[key]}
+
+
+@pytest.mark.parametrize("key", ["BACKOFF_BASE_SECONDS", "CLEANUP_RETENTION_DAYS"])
+def test_current__zero_that_means_something(key: str, settings: Any) -> None:
+    settings.EMBEDDINGS = {key: 0}
+
+    assert getattr(conf.current(), key.lower()) == 0
+
+
+def test_current__databases_may_be_any_sequence(settings: Any) -> None:
+    settings.EMBEDDINGS = {"DATABASES": ["other", "default"]}
+
+    assert conf.current().databases == ("other", "default")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([], "must be a dict"),
+        ({"BATCHSIZE": 5}, "no key 'BATCHSIZE'; the keys are .*BATCH_SIZE"),
+        ({"batch_size": 5}, "no key 'batch_size'"),
+        ({"ENABLED": "false"}, "'ENABLED'.* True or False, not 'false'"),
+        ({"QUEUE_ENABLED": 0}, "'QUEUE_ENABLED'.* True or False, not 0"),
+        ({"QUEUE": ""}, "'QUEUE'.*RQ_QUEUES"),
+        ({"QUEUE": 5}, "'QUEUE'.*RQ_QUEUES"),
+        ({"DATABASES": "default"}, "'DATABASES'.* aliases"),
+        ({"DATABASES": []}, "'DATABASES'.* aliases"),
+        ({"DATABASES": ["default", "nowhere"]}, "'DATABASES'.* aliases"),
+        ({"BATCH_SIZE": 0}, "'BATCH_SIZE'.* more than 0"),
+        ({"BATCH_SIZE": -1}, "'BATCH_SIZE'.* positive number, not -1"),
+        ({"BATCH_SIZE": 1.5}, "'BATCH_SIZE'.* whole number, not 1.5"),
+        ({"BATCH_SIZE": "5"}, "'BATCH_SIZE'.* positive number, not '5'"),
+        ({"MAX_ATTEMPTS": True}, "'MAX_ATTEMPTS'.* positive number, not True"),
+        ({"LEASE_SECONDS": None}, "'LEASE_SECONDS'.* positive number, not None"),
+        ({"LEASE_SECONDS": 0}, "'LEASE_SECONDS'.* more than 0"),
+        ({"HEAD_START_SECONDS": {"high": 1}}, "'HEAD_START_SECONDS'.* 'high', 'normal' and 'low'"),
+        ({"HEAD_START_SECONDS": 5}, "'HEAD_START_SECONDS'.* 'high', 'normal' and 'low'"),
+    ],
+)
+def test_current__wrong_value_is_named_with_its_key(given: Any, words: str, settings: Any) -> None:
+    settings.EMBEDDINGS = given
+
+    with pytest.raises(ConfigurationError, match=words):
+        conf.current()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"LEASE_SECONDS": float("nan")},
+        {"LEASE_SECONDS": float("inf")},
+        {"DATABASES": 5},
+        {"HEAD_START_SECONDS": {"high": "1 h", "normal": 1, "low": 0}},
+        {"HEAD_START_SECONDS": {"high": None, "normal": 1, "low": 0}},
+    ],
+)
+def test_current__value_that_no_statement_can_use_is_named(given: Any, settings: Any) -> None:
+    settings.EMBEDDINGS = given
+
+    with pytest.raises(ConfigurationError):
+        conf.current()
+
+
+def test_current__is_read_again_when_settings_change(settings: Any) -> None:
+    assert conf.current().batch_size != 3
+
+    settings.EMBEDDINGS = {"BATCH_SIZE": 3}
+
+    assert conf.current().batch_size == 3
+    assert conf.current() is conf.current()
+
+
+# EMBEDDING_PROVIDERS.
+
+
+def test_provider_settings__of_an_entry(settings: Any) -> None:
+    settings.EMBEDDINGS = {"REQUEST_TIMEOUT_SECONDS": 9}
+    settings.EMBEDDING_PROVIDERS = {"default": PROVIDER, "second": {**PROVIDER, "OPTIONS": {"LATENCY_SECONDS": 1}}}
+
+    second = conf.provider_settings("second")
+
+    assert conf.provider_aliases() == ["default", "second"]
+    assert (second.alias, second.backend, second.model_id, second.dimensions) == ("second", PROVIDER["BACKEND"], "m", 8)
+    assert (second.options, second.timeout_seconds) == ({"LATENCY_SECONDS": 1}, 9)
+    assert conf.provider_settings("default").options == {}
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({}, "needs BACKEND"),
+        ({**PROVIDER, "BACKEND": None}, "needs BACKEND, a string"),
+        ({**PROVIDER, "MODEL": ""}, "needs MODEL, a string"),
+        ({**PROVIDER, "DIMENSION": 8}, "no key 'DIMENSION'"),
+        ({**PROVIDER, "DIMENSIONS": 0}, "DIMENSIONS, a whole number from 1 to 16,000, not 0"),
+        ({**PROVIDER, "DIMENSIONS": 16_001}, "not 16001"),
+        ({**PROVIDER, "DIMENSIONS": "8"}, "not '8'"),
+        ({**PROVIDER, "DIMENSIONS": True}, "not True"),
+        ({**PROVIDER, "OPTIONS": []}, "OPTIONS must be a dict"),
+    ],
+)
+def test_provider_settings__wrong_entry_is_named(entry: dict[str, Any], words: str, settings: Any) -> None:
+    settings.EMBEDDING_PROVIDERS = {"mine": entry}
+
+    with pytest.raises(ConfigurationError, match=f"EMBEDDING_PROVIDERS\\['mine'\\].*{words}"):
+        conf.provider_settings("mine")
+
+
+def test_provider_settings__unknown_alias_names_the_known(settings: Any) -> None:
+    settings.EMBEDDING_PROVIDERS = {"mine": PROVIDER}
+
+    with pytest.raises(ConfigurationError, match=r"no 'default'; .*'mine'"):
+        conf.provider_settings("default")
+
+
+def test_provider_aliases__refuses_what_is_not_a_dict(settings: Any) -> None:
+    settings.EMBEDDING_PROVIDERS = ["default"]
+
+    with pytest.raises(ConfigurationError, match="must be a dict"):
+        conf.provider_aliases()
+
+
+def test_provider_settings__are_read_again_when_settings_change(settings: Any) -> None:
+    settings.EMBEDDING_PROVIDERS = {"default": PROVIDER}
+    assert get_provider("default").dimensions == 8
+
+    settings.EMBEDDING_PROVIDERS = {"default": {**PROVIDER, "DIMENSIONS": 9}}
+    assert get_provider("default").dimensions == 9
+
+    settings.EMBEDDINGS = {"REQUEST_TIMEOUT_SECONDS": 4}
+    assert get_provider("default").timeout_seconds == 4

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embeddings.exceptions import (
+    InputRejected,
+    InputTooLong,
+    ProviderMisconfigured,
+    RateLimited,
+    SourceError,
+    TransientError,
+)
+from embeddings.failure import Failure
+from embeddings.models import EmbeddingTask
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RateLimited("m"), "rate_limit"),
+        (TransientError("m"), "transient"),
+        (InputRejected("m"), "input"),
+        (InputTooLong("m"), "input"),
+        (ProviderMisconfigured("m"), "configuration"),
+        (SourceError("m"), "input"),
+        (ValueError("m"), "transient"),
+    ],
+)
+def test_of__kind_follows_the_class(error: Exception, kind: str) -> None:
+    assert Failure.of(error) == Failure(kind, type(error).__name__, "m")
+
+
+def test_of__error_without_a_message_is_named() -> None:
+    assert Failure.of(KeyError()).message == "KeyError"
+    assert Failure.of(RateLimited()).message == "The provider asked to slow down."
+
+
+def test_of__long_message_is_cut() -> None:
+    assert len(Failure.of(ValueError("x" * 5000)).message) == 1000
+
+
+def test_of__nul_is_left_out() -> None:
+    assert Failure.of(ValueError("a\0b")).message == "ab"
+
+
+def test_of__message_can_always_be_stored() -> None:
+    assert Failure.of(ValueError("refused: \ud83d")).message.encode()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Text 17 is bad.", "Text 4 is bad."),
+        ("It took 1.5 s.", "It took 20.25 s."),
+        ("No field 'a'.", "No field 'b c'."),
+        ('No field "a".', 'No field "b c".'),
+        ("id 6b29fc40-ca47-1067-b31d-00dd010662da", "id 00000000-0000-0000-0000-000000000001"),
+        ("request req 0123456789abcdef failed", "request req fedcba9876543210 failed"),
+    ],
+)
+def test_signature__is_equal_for_equal_failures(first: str, second: str) -> None:
+    assert Failure("input", "E", first).signature == Failure("input", "E", second).signature
+
+
+def test_signature__tells_kinds_classes_and_words_apart() -> None:
+    failures = [
+        Failure("input", "E", "bad"),
+        Failure("transient", "E", "bad"),
+        Failure("input", "F", "bad"),
+        Failure("input", "E", "worse"),
+    ]
+
+    assert len({failure.signature for failure in failures}) == 4
+    assert failures[0].signature == "input: E: bad"
+
+
+@settings(max_examples=30)
+@given(st.text(max_size=1500))
+def test_signature__fits_its_column(message: str) -> None:
+    failure = Failure.of(ValueError(message))
+
+    assert len(failure.signature) <= EmbeddingTask._meta.get_field("error_signature").max_length
+    assert len(failure.kind) <= EmbeddingTask._meta.get_field("error_kind").max_length
