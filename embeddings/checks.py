@@ -26,6 +26,8 @@ MAX_INDEXED = {False: 2_000, True: 4_000}
 # Older versions can corrupt HNSW indexes in vacuum (pgvector CHANGELOG, 0.8.3 and 0.8.4).
 MIN_PGVECTOR = (0, 8, 4)
 EXTENSION = "vector"
+# The length of EmbeddingTask.object_id.
+MAX_KEY = 255
 
 
 @checks.register("embeddings")
@@ -40,7 +42,7 @@ def check_targets(app_configs: object, **kwargs: object) -> list[CheckMessage]:
     """Every embedded field."""
     found: list[CheckMessage] = []
     for target in registry.all_targets():
-        for check in (_check_provider_of, _check_dimensions, _check_source, _check_options, _check_database_of):
+        for check in _TARGET_CHECKS:
             found += check(target)
     return found
 
@@ -171,6 +173,27 @@ def _check_database_of(target: Target) -> Iterator[CheckMessage]:
             obj=target.model,
             id="embeddings.E010",
         )
+
+
+def _check_key(target: Target) -> Iterator[CheckMessage]:
+    key = target.key_field
+    if isinstance(key, models.TextField | models.CharField) and not (key.max_length or 256) <= MAX_KEY:
+        yield Error(
+            f"The primary key of {target.model._meta.label} may be longer than the {MAX_KEY} characters of a task's.",
+            hint=f"Give the key max_length={MAX_KEY} or less, or embed a model with another key.",
+            obj=target.model,
+            id="embeddings.E015",
+        )
+
+
+_TARGET_CHECKS = (
+    _check_provider_of,
+    _check_dimensions,
+    _check_source,
+    _check_options,
+    _check_database_of,
+    _check_key,
+)
 
 
 @checks.register(Tags.database)

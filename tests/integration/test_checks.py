@@ -8,7 +8,7 @@ from django.db import connection
 
 from embeddings import checks, jobs, registry
 from embeddings.registry import Target
-from tests.testapp.models import Author, Memo, Post
+from tests.testapp.models import Author, Memo, Post, Word
 
 
 def ids(messages: list) -> list[str]:
@@ -142,6 +142,13 @@ def test_embeddings_E010(settings):
     assert "is stored in database 'default', where no worker looks" in errors[0].msg
 
 
+@pytest.mark.parametrize(("max_length", "found"), [(255, 0), (256, 1)])
+def test_embeddings_E015(monkeypatch, max_length, found):
+    monkeypatch.setattr(Word._meta.pk, "max_length", max_length)
+
+    assert ids(checks.check_targets(None)).count("embeddings.E015") == found
+
+
 @pytest.mark.django_db
 def test_embeddings_E011_and_W012(monkeypatch):
     assert checks.check_databases(None, databases=["default"]) == []
@@ -183,7 +190,7 @@ def test_embeddings_W014(redis_client):
 
 @pytest.mark.django_db
 def test_check_databases__redis_away(monkeypatch):
-    monkeypatch.setattr(jobs, "_redis", lambda: (_ for _ in ()).throw(ConnectionError()))
+    monkeypatch.setattr(jobs, "_queue", lambda: (_ for _ in ()).throw(ConnectionError()))
 
     assert checks.check_databases(None, databases=["default"]) == []
 
