@@ -30,10 +30,10 @@ class ArticleAdmin(admin.ModelAdmin):
 
     list_display = ("title", "source", "kind", "embedding_state", "updated_at")
     list_filter = ("kind",)
-    search_fields = ("title", "slug", "content")
+    search_fields = ("title", "slug", "keywords", "content")
     list_per_page = 50
     readonly_fields = ("kind", "updated_at")
-    fields = ("title", "slug", "content", "source", "kind", "updated_at")
+    fields = ("title", "slug", "signature", "content", "keywords", "source", "kind", "updated_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Article]:
         return super().get_queryset(request).defer("embedding")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
@@ -10,12 +11,15 @@ from django.utils.safestring import SafeString
 
 from embeddings import conf
 from project.content import passages
-from project.content.kinds import Kind
+from project.content.grouping import Group, each_alone, grouped
 from project.content.models import Article
 from project.content.states import State, states_of
 
 MAX_QUERY = 400
-MAX_RESULTS = 20
+MAX_SOURCE = 200
+# The best articles that are looked at, and how many groups of them are shown.
+CANDIDATES = 100
+MAX_GROUPS = 20
 
 MODES = {"hybrid": "Both", "semantic": "Meaning", "keyword": "Words"}
 FOUND_BY = {"both": "meaning and words", "semantic": "meaning", "keyword": "words"}
@@ -23,20 +27,22 @@ FOUND_BY = {"both": "meaning and words", "semantic": "meaning", "keyword": "word
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for; `was_cut` says that more was typed than is looked for."""
+    """What to look for: in one source only, if one is named. `was_cut` says that more was typed than is looked for."""
 
     text: str
     mode: str
+    source: str = ""
     was_cut: bool = False
 
     @classmethod
     def read(cls, data: Mapping[str, str]) -> Query:
         """From a query string, whatever is in it. Without vectors, by words is the only way."""
-        typed = " ".join(data.get("q", "").replace("\0", " ").split())
+        typed, source = _line(data.get("q", "")), _line(data.get("source", ""))
         mode = data.get("mode", "hybrid")
         if not conf.current().enabled:
             mode = "keyword"
-        return cls(typed[:MAX_QUERY].strip(), mode if mode in MODES else "hybrid", len(typed) > MAX_QUERY)
+        mode = mode if mode in MODES else "hybrid"
+        return cls(typed[:MAX_QUERY].strip(), mode, source[:MAX_SOURCE], len(typed) > MAX_QUERY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,43 +58,61 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultGroup:
+    """The best article of one source, others of it that are named below, and how many more were found there."""
+
+    best: Result
+    others: list[Result]
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
     """What was found, best first; `degraded` says that the provider could not be asked, so only words counted."""
 
-    results: list[Result]
+    groups: list[ResultGroup]
     degraded: bool
     milliseconds: int
 
+    @property
+    def count(self) -> int:
+        """The articles that are shown."""
+        return sum(1 + len(group.others) for group in self.groups)
+
 
 def find(query: Query) -> Results:
-    """The best articles for a query that is not empty."""
+    """The best articles for a query that is not empty: by their source, or those of the source that it names."""
     started = perf_counter()
-    found = Article.objects.search(query.text, mode=query.mode)
-    articles = list(found.defer("embedding")[:MAX_RESULTS])
+    articles = Article.objects.filter(source=query.source) if query.source else Article.objects.all()
+    found = articles.search(query.text, mode=query.mode)
+    best = found.defer("embedding")[:CANDIDATES]
+    groups = each_alone(best) if query.source else grouped(best)[:MAX_GROUPS]
     degraded = bool(getattr(found, "degraded", False))
     milliseconds = round((perf_counter() - started) * 1000)
-    return Results(_presented(articles, query), degraded, milliseconds)
+    return Results(_presented(groups, query), degraded, milliseconds)
 
 
-def _presented(articles: list[Article], query: Query) -> list[Result]:
-    states = states_of(articles)
+def _presented(groups: list[Group], query: Query) -> list[ResultGroup]:
+    states = states_of(article for group in groups for article in group.shown)
     wanted = passages.pattern(query.text)
-    return [
-        Result(
-            article=article,
-            title=passages.marked(article.title, wanted),
-            passage=passages.passage(_body(article), wanted),
-            score=article.score,
-            found_by=FOUND_BY.get(article.found_by, article.found_by),
-            state=states.get(article.pk),
-        )
-        for article in articles
-    ]
+    presented = []
+    for group in groups:
+        best, *others = [_result(article, wanted, states.get(article.pk)) for article in group.shown]
+        presented.append(ResultGroup(best, others, group.hidden))
+    return presented
 
 
-def _body(article: Article) -> str:
-    """Documentation without its first line, the name and parameters, which the title mostly says."""
-    if article.kind != Kind.DOCUMENTATION:
-        return article.content
-    heading, _, body = article.content.partition("\n\n")
-    return body or heading
+def _result(article: Article, wanted: re.Pattern[str] | None, state: State | None) -> Result:
+    return Result(
+        article=article,
+        title=passages.marked(article.title, wanted),
+        passage=passages.passage(article.content, wanted),
+        score=article.score,
+        found_by=FOUND_BY.get(article.found_by, article.found_by),
+        state=state,
+    )
+
+
+def _line(typed: str) -> str:
+    """As one line, without what PostgreSQL cannot hold."""
+    return " ".join(typed.replace("\0", " ").split())

@@ -15,7 +15,7 @@ from project.content.sources import Text
 T = TypeVar("T")
 
 BATCH = 1000
-FIELDS = ("title", "content", "source", "kind")
+FIELDS = ("title", "signature", "keywords", "content", "source", "kind")
 
 
 @dataclass(frozen=True, slots=True)

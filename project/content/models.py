@@ -15,7 +15,11 @@ from project.content.kinds import Kind
 
 
 class Article(models.Model):
-    """One text. `slug` is its stable name ("subprocess.run"), `source` what it came from ("subprocess")."""
+    """One text. `slug` is its stable name ("subprocess.run"), `source` what it came from ("subprocess").
+
+    The signature is shown but not searched: parameter names say less about what a function is for than its
+    documentation does, and there may be more of them.
+    """
 
     slug = models.CharField(
         max_length=200,
@@ -24,18 +28,20 @@ class Article(models.Model):
         help_text="The article's address, such as “subprocess.run” or “guides/first-steps”.",
     )
     title = models.CharField(max_length=200)
+    signature = models.TextField(blank=True, help_text="Shown above the text; not searched.")
+    keywords = models.CharField(max_length=200, blank=True, help_text="Other words to find it by; not shown.")
     content = models.TextField(blank=True)
     source = models.CharField(max_length=200, blank=True)
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.WRITTEN, db_index=True, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
-    embedding = EmbeddingField(source=["title", "content"], dimensions=settings.EMBEDDING_DIMENSIONS)
+    embedding = EmbeddingField(source=["title", "keywords", "content"], dimensions=settings.EMBEDDING_DIMENSIONS)
 
     objects = EmbeddingManager()
 
     class Meta:
         indexes = [
             # The very expression that search by keyword uses; another configuration or order would not find it.
-            GinIndex(SearchVector("title", "content", config="english"), name="article_words"),
+            GinIndex(SearchVector("title", "keywords", "content", config="english"), name="article_words"),
         ]
 
     def __str__(self) -> str:

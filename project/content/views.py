@@ -12,17 +12,16 @@ from django.views.decorators.vary import vary_on_headers
 
 from embeddings import conf, stats
 from embeddings.search import similar as similar_to
-from project.content.finding import MAX_QUERY, MODES, Query, find
+from project.content.finding import CANDIDATES, MAX_QUERY, MODES, Query, find
 from project.content.models import Article
 from project.content.states import progress, states_of
 
 EXAMPLES = (
-    "run a program and read its output",
+    "run a program and read what it prints",
     "wait for several tasks at once",
     "remember the results of a slow function",
     "split text at every comma",
 )
-MAX_SHOWN = 50
 MAX_SIMILAR = 8
 
 
@@ -90,4 +89,4 @@ def _neighbours(shown: Article) -> dict[str, Any]:
 
 def _shown(data: QueryDict) -> list[int]:
     """The primary keys of the articles on the reader's page."""
-    return [int(pk) for pk in data.getlist("shown")[:MAX_SHOWN] if pk.isascii() and pk.isdecimal() and len(pk) < 19]
+    return [int(pk) for pk in data.getlist("shown")[:CANDIDATES] if pk.isascii() and pk.isdecimal() and len(pk) < 19]

@@ -137,7 +137,7 @@ def _check_servers() -> None:
 
 def _start_programs(supervisor: Supervisor, port: int, workers: int) -> None:
     os.environ["PYTHONUNBUFFERED"] = "1"
-    options = f"--bind {ports.LOOPBACK}:{port} --threads 8 --graceful-timeout 3 --no-control-socket --reload"
+    options = f"--bind {ports.LOOPBACK}:{port} --threads 8 --graceful-timeout 3 --no-control-socket"
     gunicorn = [sys.executable, "-m", "gunicorn", "project.wsgi", *options.split(), "--log-level", "error"]
     supervisor.start("web", gunicorn)
     worker = [sys.executable, "manage.py", "rqworker", "embeddings", "--verbosity", "0"]

@@ -147,7 +147,7 @@ def test_make_up__from_a_clean_clone_to_the_second_start(clone):
     first_output = output(clone)
     left = living_in(clone)
 
-    assert 'href="/articles/subprocess' in found
+    assert '<h2><a href="/articles/subprocess' in found
     assert compared.strip() == f"compared {total} differing 0"
     assert all(pages)
     assert f"http://127.0.0.1:{port}/admin/" in first_output

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import pytest
 from django.test import Client
+from django.utils.text import slugify
 
 from embeddings import pipeline
 from embeddings.exceptions import TransientError
 from embeddings.models import EmbeddingTask
 from embeddings.providers.dummy import DummyProvider
-from project.content.finding import MAX_QUERY, MAX_RESULTS
+from project.content.finding import CANDIDATES, MAX_GROUPS, MAX_QUERY
 from project.content.models import Article
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,6 +35,13 @@ def embed(redis_client) -> Callable[[], None]:
 @pytest.fixture
 def switched_off(settings) -> None:
     settings.EMBEDDINGS = {**settings.EMBEDDINGS, "ENABLED": False}
+
+
+def make(count: int, source: str) -> None:
+    Article.objects.bulk_create(
+        Article(slug=f"{slugify(source) or 'none'}.{number}", title="apples", content="More apples.", source=source)
+        for number in range(count)
+    )
 
 
 def page(client: Client, path: str, **options: object) -> str:
@@ -68,9 +76,9 @@ def test_search__by_meaning_when_vectors_are_there(client, articles, embed):
 
     html = page(client, "/?q=whatever&mode=semantic")
 
-    assert html.count("<h2>") == 2
+    assert html.count("<h2>") == 1
     assert html.count('class="state ready"') == 2
-    assert "2 best matches" in html
+    assert "2 best matches from 1 source in" in html
 
 
 def test_search__htmx_gets_results_alone(client, articles):
@@ -95,7 +103,7 @@ def test_search__nothing_found(client, articles):
     html = page(client, "/", data={"q": "<zebra>", "mode": "keyword"})
 
     assert "Nothing was found for “&lt;zebra&gt;”." in html
-    assert 'href="/?q=%3Czebra%3E&amp;mode=semantic"' in html
+    assert 'href="/?q=%3Czebra%3E&amp;mode=semantic">searching by meaning' in html
 
 
 def test_search__no_vector_to_search_by_meaning(client, articles):
@@ -124,18 +132,74 @@ def test_search__too_long_query(client, articles):
     assert "<mark>apples</mark>" in html
 
 
-def test_search__at_most_so_many(client):
-    Article.objects.bulk_create(
-        Article(slug=f"m.{number}", title=f"m.{number}", content="apples") for number in range(MAX_RESULTS + 5)
-    )
+def test_search__at_most_so_many_groups(client):
+    make(MAX_GROUPS + 5, source="")
 
-    assert page(client, "/?q=apples&mode=keyword").count("<h2>") == MAX_RESULTS
+    assert page(client, "/?q=apples&mode=keyword").count("<h2>") == MAX_GROUPS
+
+
+def test_search__one_source_together(client):
+    make(8, source="A & b")
+
+    html = page(client, "/?q=apples&mode=keyword")
+
+    assert html.count("<h2>") == 1
+    assert html.count('name="shown"') == html.count("embedding…") == 3
+    assert "3 best matches from 1 source in" in html
+    assert '<a class="more" href="/?q=apples&amp;mode=keyword&amp;source=A+%26+b">5 more from A &amp; b</a>' in html
+
+
+def test_search__nothing_more_from_a_source_that_is_shown_whole(client):
+    make(3, source="m")
+
+    assert "more from" not in page(client, "/?q=apples")
+
+
+def test_search__in_one_source(client):
+    make(8, source="m")
+    make(3, source="other")
+
+    html = page(client, "/?q=apples&mode=keyword&source=m")
+
+    assert html.count("<h2>") == 8
+    assert html.count("/articles/other.") == 0
+    assert "8 best matches in" in html
+    assert '<p class="filter"><a href="/?q=apples&amp;mode=keyword"' in html
+    assert '<input type="hidden" name="source" value="m">' in html
+
+
+def test_search__in_one_source_and_nothing_found(client, articles):
+    html = page(client, "/?q=zebra&mode=keyword&source=m")
+
+    assert "Nothing was found for “zebra” in m." in html
+    assert 'href="/?q=zebra&amp;mode=semantic&amp;source=m">searching by meaning' in html
+
+
+@pytest.mark.parametrize("source", ["\0", "none", "x" * 5_000, "<b>"])
+def test_search__in_any_source(client, articles, source):
+    assert 'id="results"' in page(client, "/", data={"q": "apples", "source": source})
+
+
+def test_search__signature_is_shown_but_not_searched(client):
+    Article.objects.create(slug="m.f", title="m.f", signature="f(<pears>)", content="apples")
+
+    assert "<code>f(&lt;pears&gt;)</code>" in page(client, "/?q=apples")
+    assert "<code>f(&lt;pears&gt;)</code>" in page(client, "/articles/m.f/")
+    assert "Nothing was found" in page(client, "/?q=pears&mode=keyword")
+
+
+def test_search__keywords_are_searched_but_not_shown(client):
+    Article.objects.create(slug="m.f", title="m.f", keywords="pears", content="apples")
+
+    html = page(client, "/?q=pears&mode=keyword")
+
+    assert "/articles/m.f/" in html
+    assert html.count("pears") == 2  # what was typed: the title and the box
 
 
 def test_search__queries_do_not_grow_with_results(client, articles, django_assert_max_num_queries):
-    Article.objects.bulk_create(
-        Article(slug=f"m.{number}", title=f"m.{number}", content="apples") for number in range(MAX_RESULTS)
-    )
+    make(CANDIDATES + 1, source="m")
+    make(MAX_GROUPS, source="")
 
     with django_assert_max_num_queries(8):
         page(client, "/?q=apples&mode=keyword")

@@ -66,29 +66,49 @@ def test_all_texts__valid_articles(texts):
         slug.run_validators(text.slug)
         assert 0 < len(text.title) <= 200
         assert len(text.source) <= 200
+        assert len(text.keywords) <= 200
         assert 20 <= len(text.content) < 20_000
-        assert "\0" not in text.content
+        assert "\0" not in text.content + text.signature
 
 
 @pytest.mark.parametrize(
-    ("slug", "title", "opening"),
+    ("slug", "title", "signature", "opening"),
     [
-        ("subprocess.run", "subprocess.run", "subprocess: run(*popenargs, input=None"),
-        ("subprocess.Popen.communicate", "subprocess.Popen.communicate", "subprocess Popen: communicate(input=None"),
-        ("builtins.str.split", "str.split", "builtins str: split(sep=None, maxsplit=-1)"),
-        ("asyncio.run", "asyncio.run", "asyncio: run(main, *"),
-        ("concurrent.futures.Future.result", "concurrent.futures.Future.result", "concurrent.futures Future: result("),
-        ("collections.abc.Mapping", "collections.abc.Mapping", "collections.abc: class Mapping"),
-        ("os.open", "os.open", "os: open(path, flags"),
-        ("socket.socket.connect", "socket.socket.connect", "socket socket: connect"),
-        ("decimal.Decimal.sqrt", "decimal.Decimal.sqrt", "decimal Decimal: sqrt(context=None)"),
-        ("json", "json", "json module\n\nJSON"),
-        ("reference/the-with-statement", 'The "with" statement', 'The "with" statement is used to wrap'),
+        ("subprocess.run", "subprocess.run", "run(*popenargs, input=None", "Run command with arguments"),
+        (
+            "subprocess.Popen.communicate",
+            "subprocess.Popen.communicate",
+            "Popen.communicate(input=None",
+            "Interact with process",
+        ),
+        ("builtins.str.split", "str.split", "str.split(sep=None, maxsplit=-1)", "Return a list of the"),
+        ("asyncio.run", "asyncio.run", "run(main, *", "Execute the coroutine"),
+        ("concurrent.futures.Future.result", "concurrent.futures.Future.result", "Future.result(", "Return the result"),
+        ("collections.abc.Mapping", "collections.abc.Mapping", "class Mapping", "A Mapping is"),
+        ("os.open", "os.open", "open(path, flags", "Open a file"),
+        ("socket.socket.connect", "socket.socket.connect", "", "connect(address)"),
+        ("decimal.Decimal.sqrt", "decimal.Decimal.sqrt", "Decimal.sqrt(context=None)", "Return the square root"),
+        ("json", "json", "", "JSON (JavaScript Object Notation)"),
+        ("reference/the-with-statement", 'The "with" statement', "", 'The "with" statement is used to wrap'),
     ],
 )
-def test_all_texts__as_people_call_them(texts, slug, title, opening):
+def test_all_texts__as_people_call_them(texts, slug, title, signature, opening):
     assert texts[slug].title == title
+    assert texts[slug].signature.startswith(signature)
     assert texts[slug].content.startswith(opening)
+
+
+@pytest.mark.parametrize(
+    ("slug", "keywords"),
+    [
+        ("subprocess.Popen.communicate", "subprocess Popen communicate"),
+        ("builtins.str.split", "str split"),
+        ("json", ""),
+        ("readme/django-rq/installation", ""),
+    ],
+)
+def test_all_texts__keywords_are_the_names_words(texts, slug, keywords):
+    assert texts[slug].keywords == keywords
 
 
 def test_all_texts__nothing_private(texts):
@@ -154,4 +174,20 @@ def test_as_text__too_short_to_say_anything():
 def test_as_text__what_a_database_cannot_hold():
     text = as_text(Documented("m", "f", "(x)", "Ends at the first NUL, \0, or at \ud800 half a character."))
 
-    assert text.content == "m: f(x)\n\nEnds at the first NUL, , or at  half a character."
+    assert text.content == "Ends at the first NUL, , or at  half a character."
+
+
+@pytest.mark.parametrize(
+    ("path", "signature", "is_class", "expected"),
+    [
+        ("", "", False, ""),
+        ("f", "(x, y=1)", False, "f(x, y=1)"),
+        ("C", "", True, "class C"),
+        ("C", "(x)", True, "class C(x)"),
+        ("C.size", "", False, ""),
+    ],
+)
+def test_as_text__signature(path, signature, is_class, expected):
+    documented = Documented("m", path, signature, "What this one does for you.", is_class)
+
+    assert as_text(documented).signature == expected

@@ -33,6 +33,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("title", models.CharField(max_length=200)),
+                ("signature", models.TextField(blank=True, help_text="Shown above the text; not searched.")),
+                (
+                    "keywords",
+                    models.CharField(blank=True, help_text="Other words to find it by; not shown.", max_length=200),
+                ),
                 ("content", models.TextField(blank=True)),
                 ("source", models.CharField(blank=True, max_length=200)),
                 (
@@ -59,7 +64,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "indexes": [GinIndex(SearchVector("title", "content", config="english"), name="article_words")],
+                "indexes": [
+                    GinIndex(SearchVector("title", "keywords", "content", config="english"), name="article_words")
+                ],
             },
         ),
     ]

@@ -30,24 +30,26 @@ class Documented:
 def as_text(documented: Documented) -> Text | None:
     """The text of one name; None if its documentation says nothing.
 
-    Its content starts with a line that has the words of the dotted name apart: PostgreSQL's parser takes
-    "subprocess.run" for a host name, so that neither "subprocess" nor "run" would find it.
+    Its keywords are the words of the dotted name apart: PostgreSQL's parser takes "subprocess.run" for a host name,
+    so that neither "subprocess" nor "run" would find it.
     """
     docstring = clean(documented.docstring)
     if len(docstring) < MIN_CHARACTERS or len(documented.name) > MAX_NAME:
         return None
+    title = documented.name.removeprefix("builtins.")
     return Text(
         slug=documented.name,
-        title=documented.name.removeprefix("builtins."),
-        content=f"{clean(_heading(documented))}\n\n{docstring}",
+        title=title,
+        content=docstring,
         source=documented.module,
         kind=Kind.DOCUMENTATION,
+        signature=clean(_signature(documented)),
+        keywords=title.replace(".", " ") if "." in title else "",
     )
 
 
-def _heading(documented: Documented) -> str:
-    if not documented.path:
-        return f"{documented.module} module"
-    owner, _, name = documented.path.rpartition(".")
-    what = "class " if documented.is_class else ""
-    return f"{' '.join(filter(None, [documented.module, owner]))}: {what}{name}{documented.signature}"
+def _signature(documented: Documented) -> str:
+    """Such as "run(*popenargs, input=None)" or "class Popen(args)"; "" for a module or a property."""
+    if not documented.is_class and not documented.signature:
+        return ""
+    return f"{'class ' * documented.is_class}{documented.path}{documented.signature}"

@@ -21,6 +21,8 @@ class Text:
     content: str
     source: str
     kind: Kind
+    signature: str = ""
+    keywords: str = ""
 
 
 def clean(text: str) -> str:
