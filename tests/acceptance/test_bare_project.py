@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
+
+from tests.acceptance.databases import fresh_database
 
 ROOT = Path(__file__).resolve().parents[2]
-DATABASE = "bare"
 
 # The README's settings, with the local provider instead of OpenAI's: at most 12 lines.
 SETTINGS = """
@@ -55,16 +54,6 @@ print([product.name for product in Product.objects.search("fruit to eat", mode="
 """
 
 
-@pytest.fixture(scope="module")
-def database_url() -> str:
-    """A database of the test session's server, empty."""
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        name = sql.Identifier(DATABASE)
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
-    return os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{DATABASE}"
-
-
 class BareProject:
     """A project folder, and a folder with the installed package; the checkout is on no path."""
 
@@ -92,7 +81,8 @@ class BareProject:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> BareProject:
+def project(tmp_path_factory: pytest.TempPathFactory) -> BareProject:
+    database_url = fresh_database("bare")
     project = BareProject(tmp_path_factory.mktemp("bare"), database_url)
     source = tmp_path_factory.mktemp("source")  # setuptools builds where the source is
     shutil.copytree(ROOT / "embeddings", source / "embeddings", ignore=shutil.ignore_patterns("__pycache__"))

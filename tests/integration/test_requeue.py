@@ -153,7 +153,7 @@ def test_requeue_missing__rollback_cancels_what_waits(drain):
     batch = EmbeddingBatch.objects.get()
     done = EmbeddingTask.objects.first()
     assert done
-    (claim,) = ledger.claim_ids([done.pk], worker="w")
+    (claim,) = ledger.claim_ids([done.pk], ["default"], worker="w")
 
     output = run("--rollback", str(batch.pk))
 
