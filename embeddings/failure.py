@@ -36,6 +36,15 @@ class Failure:
         message = message.replace("\0", "").encode(errors="replace").decode()
         return cls(kind, type(exc).__name__, message[:_MAX_MESSAGE])
 
+    def columns(self) -> dict[str, str]:
+        """As the columns of a task."""
+        return {
+            "error_kind": self.kind,
+            "error_class": self.error_class,
+            "error_message": self.message,
+            "error_signature": self.signature,
+        }
+
     @property
     def signature(self) -> str:
         """Kind, class and the message without what differs from one object to the next."""

@@ -182,10 +182,7 @@ def fail(claims: Sequence[Claim], failure: Failure, *, is_final: bool, using: st
                 for c in claims
             ],
             "is_final": is_final,
-            "kind": failure.kind,
-            "error_class": failure.error_class,
-            "message": failure.message,
-            "signature": failure.signature,
+            **failure.columns(),
             "max_attempts": settings.max_attempts,
             "token": claims[0].token,
         },
@@ -196,16 +193,7 @@ def fail(claims: Sequence[Claim], failure: Failure, *, is_final: bool, using: st
 
 def defer(claims: Iterable[Claim], until: datetime, failure: Failure, *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Let tasks wait for their provider's quota, together; no attempt is charged."""
-    return _give_back(
-        claims,
-        using,
-        status=Status.RATE_LIMITED,
-        available_at=until,
-        error_kind=failure.kind,
-        error_class=failure.error_class,
-        error_message=failure.message,
-        error_signature=failure.signature,
-    )
+    return _give_back(claims, using, status=Status.RATE_LIMITED, available_at=until, **failure.columns())
 
 
 def release(claims: Iterable[Claim], *, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -222,8 +210,7 @@ def _give_back(claims: Iterable[Claim], using: str, **values: Any) -> int:
 
 def forget(content_type_id: int, object_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Delete the tasks of objects that are gone; returns how many."""
-    tasks = _tasks(using).filter(content_type_id=content_type_id, object_id__in=object_ids)
-    return forget_tasks(tasks, using=using)
+    return _delete(_tasks(using).filter(content_type_id=content_type_id, object_id__in=object_ids))
 
 
 def discard(claims: Iterable[Claim], *, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -236,12 +223,17 @@ def discard(claims: Iterable[Claim], *, using: str = DEFAULT_DB_ALIAS) -> int:
         versions = lock(claims, using=using)
         gone = {c.id for c in claims if versions.get(c.id) == c.version}
         release([c for c in claims if c.id not in gone], using=using)
-        return forget_tasks(_tasks(using).filter(pk__in=gone), using=using)
+        return _delete(_tasks(using).filter(pk__in=gone))
 
 
-def forget_tasks(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
-    """Delete tasks whose objects are gone; returns how many."""
-    return tasks._raw_delete(using) or 0  # Django returns None where it need not ask the database.
+def forget_orphans(orphans: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Delete tasks whose objects a query says are gone; returns how many.
+
+    It is asked again under the lock: an object with the key may exist again since.
+    """
+    with transaction.atomic(using=using):
+        free = list(orphans.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True))
+        return _delete(orphans.filter(pk__in=free))
 
 
 def promote_due(*, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -287,6 +279,10 @@ def has_claimable(providers: Collection[str], *, using: str = DEFAULT_DB_ALIAS) 
 
 def _tasks(using: str) -> QuerySet[EmbeddingTask]:
     return EmbeddingTask.objects.using(using)
+
+
+def _delete(tasks: QuerySet[EmbeddingTask]) -> int:
+    return tasks._raw_delete(tasks.db) or 0  # Django returns None where it need not ask the database
 
 
 def _move(tasks: QuerySet[EmbeddingTask], using: str, **values: Any) -> int:

@@ -107,7 +107,7 @@ def requeue(
 ) -> Survey:
     """Open the tasks of the rows in `conditions`, as part of `batch`, on its database; a transaction a page."""
     using = batch._state.db or DEFAULT_DB_ALIAS
-    result = Survey(target, using, gone=ledger.forget_tasks(_orphans(target, using), using=using))
+    result = Survey(target, using, gone=ledger.forget_orphans(_orphans(target, using), using=using))
     for wanted, rows in _scan(result, conditions, page_size):
         result.wanted += len(wanted)
         if wanted:

@@ -3,10 +3,10 @@
 UPDATE embeddings_embeddingtask AS task SET
     status = bad.status,
     available_at = CASE WHEN bad.status = 'scheduled' THEN clock_timestamp() + bad.delay * interval '1 second' END,
-    error_kind = %(kind)s,
+    error_kind = %(error_kind)s,
     error_class = %(error_class)s,
-    error_message = %(message)s,
-    error_signature = %(signature)s,
+    error_message = %(error_message)s,
+    error_signature = %(error_signature)s,
     lease_token = NULL,
     lease_until = NULL,
     updated_at = clock_timestamp()
