@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
 
-from embeddings import pipeline
-from embeddings.models import EmbeddingTask
+from embeddings import pipeline, stats
+from embeddings.models import EmbeddingTask, WorkerStatus
+from tests.openai_server import OpenAIServer
+from tests.openai_server.server import API_KEY
+from tests.testapp.models import DIMENSIONS
 
 ROOT = Path(__file__).resolve().parents[2]
+# OpenAI's, at the test server.
+MODEL = "text-embedding-3-small"
+TIMEOUT_SECONDS = 2
 
 
-def wait_until(condition: Callable[[], Any], *, seconds: float = 15.0) -> Any:
+def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
     """The condition's first true value; fails the test if it stays false."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -33,29 +40,63 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 15.0) -> Any:
 class Workers:
     """`manage.py rqworker embeddings` processes of one test, on its database."""
 
-    def __init__(self, tmp_path: Path) -> None:
-        self._tmp_path = tmp_path
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        with (self._tmp_path / f"worker-{len(self._processes)}.log").open("wb") as log:
+    def start(
+        self,
+        *arguments: str,
+        embeddings: Mapping[str, Any] | None = None,
+        providers: Mapping[str, Any] | None = None,
+        **environment: str,
+    ) -> subprocess.Popen[bytes]:
+        """One more worker. `arguments` may name other queues beside "embeddings"; the mappings are settings."""
+        return self.start_on("embeddings", *arguments, embeddings=embeddings, providers=providers, **environment)
+
+    def start_on(
+        self,
+        *arguments: str,
+        embeddings: Mapping[str, Any] | None = None,
+        providers: Mapping[str, Any] | None = None,
+        **environment: str,
+    ) -> subprocess.Popen[bytes]:
+        """One more worker, on these queues."""
+        with (self._folder / f"worker-{len(self._processes)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "manage.py", "rqworker", "embeddings", *arguments],
+                [sys.executable, "manage.py", "rqworker", *arguments],
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self._environment(), **environment},
+                env={
+                    **os.environ,
+                    **self._environment(),
+                    "TEST_EMBEDDINGS": json.dumps(embeddings or {}),
+                    "TEST_PROVIDERS": json.dumps(providers),
+                    **environment,
+                },
             )
         self._processes.append(process)
         return process
 
-    def burst(self, **environment: str) -> None:
+    def started(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        """One more worker, once it waits for work."""
+        process = self.start(*arguments, **options)
+        self.wait_for(process)
+        return process
+
+    def wait_for(self, *processes: subprocess.Popen[bytes]) -> None:
+        """Return once these workers wait for work."""
+        pids = [process.pid for process in processes]
+        wait_until(lambda: WorkerStatus.objects.filter(pid__in=pids).count() == len(pids), seconds=60)
+
+    def burst(self, **options: Any) -> None:
         """Run one worker until nothing is due."""
-        process = self.start("--burst", **environment)
+        process = self.start("--burst", **options)
         assert process.wait(timeout=30) == 0, self.output()
 
     def output(self) -> str:
-        return "\n".join(path.read_text(errors="replace") for path in sorted(self._tmp_path.glob("worker-*.log")))
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self._folder.glob("worker-*.log")))
 
     def stop(self) -> None:
         for process in self._processes:
@@ -75,6 +116,36 @@ class Workers:
                 f"{alias}={connections[alias].settings_dict['NAME']}" for alias in connections
             ),
         }
+
+
+def counts() -> dict[str, int]:
+    """{status: tasks}, without those that no task has."""
+    return {status: count for status, count in stats.counts_by_status().items() if count}
+
+
+def child_of(process: subprocess.Popen[bytes]) -> int | None:
+    """The process id of the child in which a worker runs its job just now."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
+def dummy(**options: Any) -> dict[str, Any]:
+    """EMBEDDING_PROVIDERS with the dummy provider under these OPTIONS."""
+    backend = "embeddings.providers.dummy.DummyProvider"
+    return {"default": {"BACKEND": backend, "MODEL": "dummy", "DIMENSIONS": DIMENSIONS, "OPTIONS": options}}
+
+
+def openai(server: OpenAIServer) -> dict[str, Any]:
+    """EMBEDDING_PROVIDERS with OpenAI's, at `server`."""
+    options = {
+        "BASE_URL": server.base_url,
+        "API_KEY": API_KEY,
+        "TIMEOUT_SECONDS": TIMEOUT_SECONDS,
+        "ENCODING": "base64",
+    }
+    backend = "embeddings.providers.openai.OpenAIProvider"
+    prices = {"PRICE_PER_MILLION_TOKENS": 0.02}
+    return {"default": {"BACKEND": backend, "MODEL": MODEL, "DIMENSIONS": DIMENSIONS, "OPTIONS": {**options, **prices}}}
 
 
 @pytest.fixture

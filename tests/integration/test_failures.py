@@ -1,0 +1,341 @@
+"""What each kind of failure does to tasks: the guilty fail alone, outages charge nothing, and nothing is done twice."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.db import connection, connections, transaction
+from django.db.models.functions import Now
+
+from embeddings import bulk, limiter, selection
+from embeddings.limiter import Lane
+from embeddings.models import EmbeddingTask, ProviderCall, ProviderState, Status, WorkerStatus
+from embeddings.providers.base import Embedded
+from embeddings.providers.dummy import DummyProvider
+from tests.integration.conftest import MODEL, TIMEOUT_SECONDS, counts, dummy, openai, wait_until
+from tests.openai_server import OpenAIServer, expected_vector
+from tests.testapp.models import DIMENSIONS, Memo, Post
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+GUILTY = 37
+NEIGHBOURS = 63
+
+
+class InfiniteProvider(DummyProvider):
+    """Gives vectors with infinities of both signs for texts with a mark."""
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        embedded = super().embed(texts)
+        poles = [math.inf, -math.inf] * (self.dimensions // 2)
+        vectors = [poles if "[[infinite]]" in text else v for text, v in zip(texts, embedded.vectors, strict=True)]
+        return Embedded(vectors, embedded.tokens)
+
+
+class CoolingProvider(DummyProvider):
+    """Takes one text a request. At the third, another worker is told to wait a minute."""
+
+    max_inputs = 1
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        embedded = super().embed(texts)
+        if DummyProvider.calls == 3:
+            limiter.rate_limited(self.alias, 60, "another worker was told to wait")
+            connections.close_all()
+        return embedded
+
+
+@pytest.fixture(autouse=True)
+def _quick_retries(settings) -> None:
+    settings.EMBEDDING_PROVIDERS = dummy()
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BACKOFF_BASE_SECONDS": 0, "CIRCUIT_OPEN_SECONDS": 60}
+    DummyProvider.reset()
+
+
+def make_posts(guilty: str = "text") -> list[Post]:
+    titles = [f"{guilty} {n}" if n == GUILTY else f"text {n}" for n in range(NEIGHBOURS + 1)]
+    return Post.objects.bulk_create([Post(title=title) for title in titles])
+
+
+def only_failed_task(posts: list[Post]) -> EmbeddingTask:
+    """The guilty one's task, after a look at the others: all have their vectors."""
+    assert counts() == {"completed": NEIGHBOURS, "failed": 1}
+    assert Post.objects.filter(embedding=None).count() == 1
+    task = EmbeddingTask.objects.get(status=Status.FAILED)
+    assert task.object_id == str(posts[GUILTY].pk)
+    return task
+
+
+# The guilty fail alone.
+
+
+def test_drain__fails_only_the_text_that_the_provider_refuses(drain):
+    posts = make_posts("[[reject]]")
+
+    drain()
+
+    assert only_failed_task(posts).error_kind == "input"
+    assert DummyProvider.calls <= 2 * math.log2(NEIGHBOURS + 1) + 1
+
+
+def test_drain__fails_only_the_text_at_which_the_provider_breaks(drain):
+    """A server that answers 500 to one text does so to every request with it, and not to the others."""
+    posts = make_posts("[[transient]]")
+
+    drain()
+
+    task = only_failed_task(posts)
+    assert (task.error_kind, task.attempts) == ("transient", 3)
+
+
+@pytest.mark.parametrize("mark", ["[[nan]]", "[[infinite]]"])
+def test_drain__fails_only_the_text_whose_vector_is_no_vector(drain, settings, mark):
+    settings.EMBEDDING_PROVIDERS = {"default": {**dummy()["default"], "BACKEND": f"{__name__}.InfiniteProvider"}}
+    posts = make_posts(mark)
+
+    drain()
+
+    assert only_failed_task(posts).error_kind == "input"
+
+
+@contextlib.contextmanager
+def trigger_that_refuses(post: Post) -> Iterator[None]:
+    """The project's own database code refuses to write one row."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RAISE EXCEPTION 'this row stays as it is'; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON testapp_post FOR EACH ROW"
+            f" WHEN (new.id = {int(post.pk)}) EXECUTE FUNCTION refuse()"
+        )
+        try:
+            yield
+        finally:
+            cursor.execute("DROP FUNCTION refuse CASCADE")
+
+
+def test_drain__fails_only_the_row_that_cannot_be_written(drain):
+    posts = make_posts()
+
+    with trigger_that_refuses(posts[GUILTY]):
+        drain()
+
+    task = only_failed_task(posts)
+    assert "this row stays as it is" in task.error_message
+    assert DummyProvider.inputs == NEIGHBOURS + 3  # The neighbours are paid for once.
+
+
+def test_drain__fails_only_the_task_that_cannot_be_read(drain):
+    posts = make_posts()
+    EmbeddingTask.objects.filter(object_id=posts[GUILTY].pk).update(object_id="not a number")
+
+    drain()
+
+    assert counts() == {"completed": NEIGHBOURS, "failed": 1}
+    assert EmbeddingTask.objects.get(status=Status.FAILED).object_id == "not a number"
+
+
+def test_worker__waits_for_a_table_that_is_not_as_its_code_has_it(workers):
+    """As while a new version is rolled out, and its migrations are late."""
+    worker = workers.started(providers=dummy())
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE testapp_post RENAME COLUMN body TO contents")
+        try:
+            cursor.execute("INSERT INTO testapp_post (title, contents, views) VALUES ('x', '', 0) RETURNING id")
+            (pk,) = cursor.fetchone()
+            bulk.request_keys(Post, [pk], using="default")
+            wait_until(lambda: WorkerStatus.objects.filter(pid=worker.pid, state="error").exists())
+            assert counts() == {"pending": 1}
+        finally:
+            cursor.execute("ALTER TABLE testapp_post RENAME COLUMN contents TO body")
+
+    wait_until(lambda: counts() == {"completed": 1})
+    assert EmbeddingTask.objects.get().attempts == 1
+    assert worker.poll() is None
+
+
+# Outages charge nothing.
+
+
+def test_drain__opens_the_circuit_and_charges_nothing_from_then_on(drain, settings):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": 8, "CONCURRENCY": 1, "BACKOFF_BASE_SECONDS": 60}
+    Post.objects.bulk_create([Post(title=f"[[transient]] {n}") for n in range(100)])
+
+    drain()
+    calls = DummyProvider.calls
+
+    state = ProviderState.objects.get()
+    assert (state.blocked_reason, state.failures_in_a_row) == ("circuit", 5)
+    assert calls == 5
+    assert counts() == {"scheduled": 4 * 8, "pending": 100 - 4 * 8}
+    assert EmbeddingTask.objects.filter(attempts=0).count() == 100 - 4 * 8
+
+    drain()
+    assert DummyProvider.calls == calls
+
+    # Its time is over: one task is the probe, and is not charged either.
+    ProviderState.objects.update(blocked_until=Now() - timedelta(seconds=1))
+    drain()
+    assert [len(texts) for texts in DummyProvider.requests][calls:] == [1]
+    assert EmbeddingTask.objects.filter(attempts__gt=1).count() == 0
+
+    # The provider is well again: the probe says so, and everything is done at last.
+    Post.objects.update(title="well")
+    ProviderState.objects.update(blocked_until=Now() - timedelta(seconds=1))
+    drain()
+    assert counts() == {"completed": 100}
+    assert ProviderState.objects.get().blocked_reason == ""
+
+
+def test_drain__holds_back_what_is_ready_when_another_worker_was_told_to_wait(drain, settings):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "CONCURRENCY": 1}
+    settings.EMBEDDING_PROVIDERS = {"default": {**dummy()["default"], "BACKEND": f"{__name__}.CoolingProvider"}}
+    make_posts()
+
+    drain()
+
+    assert counts() == {"completed": 3, "pending": NEIGHBOURS + 1 - 3}
+    assert EmbeddingTask.objects.filter(attempts=0).count() == NEIGHBOURS + 1 - 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [dummy(NO_SUCH_OPTION=1), {"default": {**dummy()["default"], "BACKEND": "no.such.Provider"}}, {}]
+)
+def test_drain__pauses_a_provider_that_cannot_be_made(drain, settings, wrong):
+    right = settings.EMBEDDING_PROVIDERS
+    post = Post.objects.create(title="text")
+    settings.EMBEDDING_PROVIDERS = wrong
+
+    drain()
+
+    assert counts() == {"pending": 1}
+    assert EmbeddingTask.objects.get().attempts == 0
+    assert [state.blocked_reason for state in ProviderState.objects.all()] == (["configuration"] if wrong else [])
+
+    settings.EMBEDDING_PROVIDERS = right
+    ProviderState.objects.update(blocked_until=Now() - timedelta(seconds=1))
+    drain()
+    post.refresh_from_db()
+    assert post.embedding is not None
+
+
+# Answers that are none.
+
+
+@pytest.mark.parametrize(
+    ("fault", "attempts"),
+    [
+        ({"kind": "respond", "status": 500}, 2),
+        ({"kind": "respond", "status": 503, "body": "<html>Bad gateway</html>"}, 2),
+        ({"kind": "cut_before"}, 2),
+        ({"kind": "cut_body"}, 2),
+        ({"kind": "garbage"}, 2),
+        ({"kind": "wrong_count"}, 2),
+        ({"kind": "slow", "seconds": TIMEOUT_SECONDS + 1.5}, 2),
+        # These two charge nothing: a text may be the cause of the one, only a setting of the other.
+        ({"kind": "nan"}, 1),
+        ({"kind": "wrong_dimensions"}, 1),
+    ],
+    ids=lambda value: value["kind"] if isinstance(value, dict) else "",
+)
+def test_drain__recovers_from_a_bad_answer_over_http(drain, settings, fault, attempts):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "CIRCUIT_OPEN_SECONDS": 0.2}
+    with OpenAIServer() as server:
+        settings.EMBEDDING_PROVIDERS = openai(server)
+        server.faults.add(**fault, count=1)
+        posts = make_posts()
+
+        wait_until(lambda: drain() and counts() == {"completed": len(posts)})
+
+    assert set(EmbeddingTask.objects.values_list("attempts", flat=True)) == {attempts}
+    for post in Post.objects.all():
+        assert np.allclose(post.embedding, expected_vector(post.title, MODEL, DIMENSIONS), atol=1e-6)
+    assert ProviderCall.objects.count() == server.stats.requests
+    assert ProviderCall.objects.exclude(outcome="ok").count() == 1
+
+
+# Without a queue, without anything.
+
+
+def test_save__with_the_queue_off_embeds_after_its_commit(settings, redis_client):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "QUEUE_ENABLED": False}
+
+    with transaction.atomic():
+        post = Post.objects.create(title="text")
+        memo = Memo.objects.create(text="delays make no sense here")
+        calls_before_commit = DummyProvider.calls
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        Post.objects.create(title="never")
+        1 / 0  # noqa: B018
+
+    assert calls_before_commit == 0
+    assert counts() == {"completed": 2}
+    for saved in (post, memo):
+        saved.refresh_from_db()
+        assert saved.embedding is not None
+    assert DummyProvider.inputs == 2
+    assert redis_client.dbsize() == 0
+
+
+def test_save__with_the_queue_off_succeeds_without_a_provider_and_does_not_call_one_that_is_paused(settings):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "QUEUE_ENABLED": False, "BACKOFF_BASE_SECONDS": 60}
+
+    Post.objects.create(title="[[transient]]")
+    assert counts() == {"scheduled": 1}
+    limiter.misconfigured("default", "a bad key")
+    Post.objects.create(title="text")
+
+    assert DummyProvider.calls == 1
+    assert counts() == {"scheduled": 1, "pending": 1}
+
+
+def test_save__with_embeddings_off_does_nothing(settings, redis_client):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "ENABLED": False}
+
+    post = Post.objects.create(title="text")
+    post.title = "another"
+    post.save()
+
+    assert not EmbeddingTask.objects.exists()
+    assert redis_client.dbsize() == 0
+    assert DummyProvider.calls == 0
+
+
+# Which tasks are next.
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "max_crashes", "sizes"),
+    [(256, 3, [16, 1]), (1000, 3, [31, 1]), (2048, 4, [45, 1, 1]), (256, 2, [1]), (1, 3, [1, 1])],
+)
+def test_suspects_at_once__are_ever_fewer_and_alone_in_the_end(settings, batch_size, max_crashes, sizes):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": batch_size, "MAX_CRASHES": max_crashes}
+
+    assert [selection.suspects_at_once(crashes) for crashes in range(1, max_crashes)] == sizes
+
+
+def test_suspects__of_one_provider_are_taken_before_all_work_of_another():
+    Post.objects.create(title="has time")
+    suspect = Post.objects.create(title="suspect")
+    EmbeddingTask.objects.filter(object_id=suspect.pk).update(provider="second", crashes=1)
+
+    claims, _ = selection.suspects([Lane("default", False), Lane("second", False)], worker="test")
+
+    assert [claim.object_id for claim in claims] == [str(suspect.pk)]
+
+
+def test_next_batches__probe_a_provider_while_another_is_busy():
+    posts = [Post.objects.create(title=f"text {n}") for n in range(2)]
+    EmbeddingTask.objects.update(provider="second")
+
+    lanes = [Lane("default", is_probe=True), Lane("second", is_probe=True)]
+    batches = [claims for claims, _ in selection.next_batches(lanes, busy={"default"}, worker="test") if claims]
+
+    assert [[claim.object_id for claim in claims] for claims in batches] == [[str(posts[0].pk)]]
