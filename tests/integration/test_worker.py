@@ -20,7 +20,7 @@ from tests.integration.conftest import child_of, counts, dummy, openai, wait_unt
 from tests.openai_server import OpenAIServer
 from tests.testapp.models import Memo, Post, Word
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def make_posts(count: int, text: str = "text") -> list[Post]:
