@@ -3,6 +3,7 @@
     EmbeddingsError
     ├── ConfigurationError          settings or a model declaration are wrong
     ├── SourceError                 the text of an object could not be made
+    ├── RowLocked                   another transaction would not let go of an object
     └── ProviderError               a request to a provider did not give vectors
         ├── RateLimited             wait; nothing is wrong with the texts
         ├── TransientError          try again; nothing is known to be wrong
@@ -31,6 +32,10 @@ class SourceError(EmbeddingsError):
     """The source text of an object could not be made."""
 
     kind = "input"
+
+
+class RowLocked(EmbeddingsError):
+    """Another transaction held the row, or its task, for too long; its vector could not be written."""
 
 
 class ProviderError(EmbeddingsError):

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # A saving process waits for Redis no longer than this; after a failure it does not try again for as long.
 REDIS_TIMEOUT_SECONDS = 0.5
+# A saving process that embeds by itself waits no longer than this for rows that others have locked.
+HERE_SECONDS = 5.0
 # Pokes within this time are one, unless a worker has begun to work meanwhile.
 COALESCE_SECONDS = 2
 # A poke that no worker takes up in this time says nothing that the sweep will not say.
@@ -156,7 +158,7 @@ def _forget_poke() -> None:
 
 def embed_here(task_ids: list[int], using: str) -> None:
     """Embed tasks in this process. What cannot be done now is left in the ledger."""
-    Drain("in process", has_heartbeat=False).run_tasks(task_ids, using)
+    Drain("in process", seconds=HERE_SECONDS, has_heartbeat=False).run_tasks(task_ids, using)
 
 
 def eviction_policy() -> str | None:

@@ -274,7 +274,8 @@ def cancel(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> 
 
 def has_claimable(providers: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether a claim for one of these providers would find a task."""
-    return _tasks(using).filter(status=Status.PENDING, provider__in=providers).exists()
+    fit = _tasks(using).filter(status=Status.PENDING, crashes__lt=conf.current().max_crashes)
+    return fit.filter(provider__in=providers).exists()
 
 
 def _tasks(using: str) -> QuerySet[EmbeddingTask]:

@@ -20,6 +20,7 @@ from django.db import DatabaseError, DataError, IntegrityError, OperationalError
 from embeddings import conf, heartbeats, intake, ledger, limiter, metrics, remedies, selection, settlement
 from embeddings.batching import halve
 from embeddings.calling import Answer, call
+from embeddings.exceptions import RowLocked
 from embeddings.failure import Failure
 from embeddings.intake import ProviderRequest, Settlement
 from embeddings.ledger import Claim
@@ -249,12 +250,17 @@ class Drain:
         self.outcome.failed += ledger.fail([claim], Failure.of(exc), is_final=is_final, using=using)
 
     def _settle_again(self) -> None:
+        """Try once more what others had locked; when time is up, give it back or charge an attempt."""
         waiting, self._unsettled = self._unsettled, []
-        if waiting and self._stop.is_set():
-            for one in waiting:
-                ledger.release([one.item.claim], using=one.item.using)
-        else:
-            self._settle(waiting)
+        self._settle(waiting)
+        if not self._stop.is_set() and time.monotonic() < self._deadline:
+            return
+        waiting, self._unsettled = self._unsettled, []
+        for item in (locked.item for locked in waiting):
+            if self._stop.is_set():
+                ledger.release([item.claim], using=item.using)
+            else:
+                self._fail(item.claim, RowLocked(), item.using)
 
     # Signs of life.
 

@@ -801,6 +801,17 @@ def test_settle__any_interleaving() -> None:
     )
 
 
+def test_drain__charges_an_attempt_for_a_row_that_stays_locked(task_of: TaskOf) -> None:
+    post = Post.objects.create(title="a")
+    with sessions.session() as other, other.transaction():
+        other.execute("SELECT FROM testapp_post WHERE id = %s FOR UPDATE", [post.pk])
+
+        pipeline.Drain("test", seconds=0.3).run()
+
+    task = task_of(post)
+    assert (task.status, task.attempts, task.error_class) == ("scheduled", 1, "RowLocked")
+
+
 # Errors of the database.
 
 
