@@ -16,6 +16,8 @@ from embeddings.models import EmbeddingBatch, Priority
 from embeddings.registry import Target
 from embeddings.requeue import Survey
 
+NOTHING = "Nothing to queue: no row that was asked for is without its vector, or it is queued already."
+
 # A target on one database.
 Place = tuple[Target, str]
 
@@ -81,7 +83,8 @@ class Command(BaseCommand):
             ]
         for survey in surveys:
             self.stdout.write(f"{_name(survey)}: {_counts(survey)}.")
-        self.stdout.write(f"To queue: {sum(s.wanted for s in surveys):,} rows, {_price(surveys)}.")
+        wanted = sum(survey.wanted for survey in surveys)
+        self.stdout.write(f"To queue: {wanted:,} rows, {_price(surveys)}." if wanted else NOTHING)
         return surveys
 
     def _is_wanted(self, surveys: list[Survey]) -> bool:
@@ -118,7 +121,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Forgot {gone:,} tasks of rows that no longer exist.")
         if not queued:
             batch.delete()
-            self.stdout.write("Nothing to queue: every row is current or queued already.")
+            self.stdout.write(NOTHING)
             return
         where = "" if using == "default" else f" --database {using}"
         self.stdout.write(
