@@ -21,7 +21,7 @@ from django.db import connections
 from rq import Worker
 from rq.serializers import JSONSerializer, resolve_serializer
 
-from embeddings import conf, heartbeats, jobs, ledger, limiter
+from embeddings import cleanup, conf, heartbeats, jobs, ledger, limiter
 from embeddings.providers import get_provider
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class EmbeddingWorker(Worker):
         given = queues if isinstance(queues, list | tuple) else [queues]
         # Before RQ's own __init__, which sets the socket timeout by `dequeue_timeout`.
         self._sweeps = conf.current().queue in {getattr(queue, "name", queue) for queue in given}
-        self._swept_at = self._beaten_at = float("-inf")
+        self._swept_at = self._beaten_at = self._cleaned_at = float("-inf")
         self._is_draining = self._was_child_killed = False
         self._others_serializer = resolve_serializer(kwargs.get("serializer"))
         if self._sweeps:
@@ -118,11 +118,17 @@ class EmbeddingWorker(Worker):
                 ledger.rescue(using=using)
                 if lanes and ledger.has_claimable(lanes, using=using):
                     jobs.poke(is_coalesced=is_coalesced)
+            self._clean_up()
 
     def _beat(self) -> None:
         if time.monotonic() - self._beaten_at >= HEARTBEAT_SECONDS:
             self._beaten_at = time.monotonic()
             heartbeats.idle(self.name)
+
+    def _clean_up(self) -> None:
+        if time.monotonic() - self._cleaned_at >= conf.current().cleanup_interval_hours * 3600:
+            self._cleaned_at = time.monotonic()
+            cleanup.clean_up()
 
     # The child that runs a job.
 
