@@ -17,6 +17,8 @@ from django.db import connections
 
 from embeddings import pipeline, stats
 from embeddings.models import EmbeddingTask, WorkerStatus
+from embeddings.providers.dummy import DummyProvider
+from tests.integration import sessions
 from tests.openai_server import OpenAIServer
 from tests.openai_server.server import API_KEY
 from tests.testapp.models import DIMENSIONS
@@ -25,6 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # OpenAI's, at the test server.
 MODEL = "text-embedding-3-small"
 TIMEOUT_SECONDS = 2
+
+Draining = Callable[[], pipeline.Outcome]
+TaskOf = Callable[..., EmbeddingTask]
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
@@ -155,14 +160,28 @@ def workers(tmp_path: Path, transactional_db: None, redis_client: Any) -> Iterat
     running.stop()
 
 
+@pytest.fixture(autouse=True)
+def _count_from_zero() -> None:
+    DummyProvider.reset()
+
+
 @pytest.fixture
-def drain() -> Callable[[], pipeline.Outcome]:
+def broken_ledger() -> Iterator[None]:
+    """No row can be written to the ledger."""
+    with sessions.session() as other:
+        other.execute("ALTER TABLE embeddings_embeddingtask ADD CONSTRAINT broken CHECK (false) NOT VALID")
+        yield
+        other.execute("ALTER TABLE embeddings_embeddingtask DROP CONSTRAINT broken")
+
+
+@pytest.fixture
+def drain() -> Draining:
     """Work the ledger in the test's own process, as a worker's job does."""
     return lambda: pipeline.Drain("test", seconds=30).run()
 
 
 @pytest.fixture
-def task_of() -> Callable[..., EmbeddingTask]:
+def task_of() -> TaskOf:
     """The ledger's row of an object."""
 
     def find(obj: Any, field: str = "embedding") -> EmbeddingTask:

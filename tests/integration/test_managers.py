@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,32 +15,16 @@ from django.db.models import Count, F, Q, Value
 from django.db.models.functions import Concat, Length, Upper
 from django.template import Context, Template
 
-from embeddings import managers, pipeline
+from embeddings import managers
 from embeddings.managers import EmbeddingQuerySet
 from embeddings.models import EmbeddingTask
 from embeddings.providers.dummy import DummyProvider, vector
 from tests.integration import sessions
+from tests.integration.conftest import Draining, TaskOf
 from tests.testapp.models import DIMENSIONS, Author, Book, Memo, PinnedPost, Place, Post, Restaurant
-
-Draining = Callable[[], pipeline.Outcome]
-TaskOf = Callable[..., EmbeddingTask]
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 without_flush = pytest.fixture(scope="module", autouse=True)(sessions.without_flush)
-
-
-@pytest.fixture(autouse=True)
-def _count_from_zero() -> None:
-    DummyProvider.reset()
-
-
-@pytest.fixture
-def broken_ledger() -> Iterator[None]:
-    """No row can be written to the ledger."""
-    with sessions.session() as other:
-        other.execute("ALTER TABLE embeddings_embeddingtask ADD CONSTRAINT broken CHECK (false) NOT VALID")
-        yield
-        other.execute("ALTER TABLE embeddings_embeddingtask DROP CONSTRAINT broken")
 
 
 @pytest.fixture

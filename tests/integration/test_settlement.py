@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
@@ -26,19 +26,11 @@ from embeddings.ledger import Claim
 from embeddings.models import EmbeddingTask, ProviderCall
 from embeddings.providers.dummy import DummyProvider, vector
 from tests.integration import sessions
-from tests.integration.conftest import wait_until
+from tests.integration.conftest import Draining, TaskOf, wait_until
 from tests.testapp.models import DIMENSIONS, Author, Book, Memo, Post, Receipt, Restaurant, Word
-
-Draining = Callable[[], pipeline.Outcome]
-TaskOf = Callable[..., EmbeddingTask]
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 without_flush = pytest.fixture(scope="module", autouse=True)(sessions.without_flush)
-
-
-@pytest.fixture(autouse=True)
-def _count_from_zero() -> None:
-    DummyProvider.reset()
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,7 @@ from embeddings.fields import EmbeddingField
 from embeddings.models import EmbeddingTask, ProviderState
 from embeddings.providers.dummy import DummyProvider, vector
 from tests.integration import sessions
+from tests.integration.conftest import Draining, TaskOf
 from tests.testapp.models import (
     DIMENSIONS,
     Author,
@@ -41,25 +42,8 @@ from tests.testapp.models import (
     Word,
 )
 
-Draining = Callable[[], pipeline.Outcome]
-TaskOf = Callable[..., EmbeddingTask]
-
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 without_flush = pytest.fixture(scope="module", autouse=True)(sessions.without_flush)
-
-
-@pytest.fixture(autouse=True)
-def _count_from_zero() -> None:
-    DummyProvider.reset()
-
-
-@pytest.fixture
-def broken_ledger() -> Iterator[None]:
-    """No row can be written to the ledger."""
-    with sessions.session() as other:
-        other.execute("ALTER TABLE embeddings_embeddingtask ADD CONSTRAINT broken CHECK (false) NOT VALID")
-        yield
-        other.execute("ALTER TABLE embeddings_embeddingtask DROP CONSTRAINT broken")
 
 
 def queued(using: str = "default") -> dict[tuple[str, str, str], str]:
