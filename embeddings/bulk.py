@@ -20,13 +20,13 @@ def request_objects(
     objects: Iterable[models.Model],
     *,
     saved: Iterable[str] | None = None,
-    is_raw: bool = False,
+    is_overwritten: bool = False,
     using: str,
 ) -> None:
     """Open tasks for instances just written, in the caller's transaction; workers are called when it commits.
 
-    `saved` names the only fields that were written, if not all were. `is_raw` says that the instances are a fixture's,
-    which are written as they are: whatever vectors their rows had are overwritten.
+    `saved` names the only fields that were written, if not all were. `is_overwritten` says that the vectors were
+    written too, as the instances had them: by an insert, or by a fixture.
     """
     targets = _touched(model, saved, using)
     fields = None if saved is None else list(saved)
@@ -35,12 +35,12 @@ def request_objects(
             target,
             target.object_id(instance),
             using,
-            fingerprint="" if is_raw else saved_fingerprint(instance, target, fields),
+            fingerprint="" if is_overwritten else saved_fingerprint(instance, target, fields),
         )
         for instance in objects
         for target in targets
     )
-    _open(requests, using, is_overwritten=is_raw)
+    _open(requests, using, is_overwritten=is_overwritten)
 
 
 def request_keys(

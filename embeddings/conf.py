@@ -50,7 +50,7 @@ class EmbeddingSettings:
     lease_seconds: float = 40.0
     # A provider request still unanswered after this is given up.
     request_timeout_seconds: float = 300.0
-    # A worker looks for due tasks, expired leases and lost pokes this often.
+    # A worker looks for due tasks, expired leases and lost pokes this often; rounded to whole seconds, at least 1.
     sweep_seconds: float = 1.0
     # One job works at most this long, then hands on to the next.
     drain_seconds: float = 60.0

@@ -3,6 +3,7 @@
     EmbeddingsError
     ├── ConfigurationError          settings or a model declaration are wrong
     ├── SourceError                 the text of an object could not be made
+    ├── SourceChanged               the text changes while it is embedded, and nobody says so
     ├── RowLocked                   another transaction would not let go of an object
     └── ProviderError               a request to a provider did not give vectors
         ├── RateLimited             wait; nothing is wrong with the texts
@@ -32,6 +33,10 @@ class SourceError(EmbeddingsError):
     """The source text of an object could not be made."""
 
     kind = "input"
+
+
+class SourceChanged(EmbeddingsError):
+    """When the vector came, the text was another, without a save: raw SQL changed it, or it is never the same twice."""
 
 
 class RowLocked(EmbeddingsError):

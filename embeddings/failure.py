@@ -25,10 +25,13 @@ class Failure:
     @classmethod
     def of(cls, exc: Exception) -> Failure:
         """The record of an exception; one that no provider should raise counts as transient."""
-        if isinstance(exc, ProviderError | SourceError):
-            kind = exc.kind
-        else:
-            kind = "input" if isinstance(exc, IntegrityError | DataError) else "transient"
+        match exc:
+            case ProviderError() | SourceError():
+                kind = exc.kind
+            case IntegrityError() | DataError():
+                kind = "input"
+            case _:
+                kind = "transient"
         message = str(exc) or type(exc).__name__
         if isinstance(exc, DatabaseError):
             message = message.splitlines()[0]  # the lines below quote the row

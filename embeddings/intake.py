@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
+
+from django.db import ProgrammingError
 
 from embeddings import batching, conf, ledger, registry, writer
 from embeddings.exceptions import SourceError
@@ -76,7 +78,8 @@ class Intake:
     requests: list[ProviderRequest] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)
     failures: list[tuple[Claim, Failure]] = field(default_factory=list)
-    forgotten: int = 0
+    # Tasks of a model whose table is not what the code expects.
+    postponed: list[tuple[list[Claim], Failure]] = field(default_factory=list)
 
 
 def take(claims: Sequence[Claim], using: str) -> Intake:
@@ -94,7 +97,10 @@ def take(claims: Sequence[Claim], using: str) -> Intake:
             )
             intake.failures += [(claim, failure) for claim in group]
             continue
-        wanted[target.provider] += _read(target, group, using, intake)
+        try:
+            wanted[target.provider] += _read(target, group, using, intake)
+        except ProgrammingError as exc:
+            intake.postponed.append((group, replace(Failure.of(exc), kind="configuration")))
     for alias, items in wanted.items():
         intake.requests += _shape(get_provider(alias), using, items)
     return intake
@@ -106,7 +112,7 @@ def _read(target: Target, claims: list[Claim], using: str, intake: Intake) -> li
     rows = writer.load(target, [claim.object_id for claim in claims], using)
     gone = [claim for claim in claims if claim.object_id not in rows]
     if gone:
-        intake.forgotten += ledger.discard(gone, using=using)
+        ledger.discard(gone, using=using)
     items = []
     for claim in claims:
         row = rows.get(claim.object_id)

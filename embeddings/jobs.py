@@ -21,7 +21,8 @@ from redis.retry import Retry
 from rq import Queue, get_current_job
 from rq.serializers import JSONSerializer
 
-from embeddings import conf, heartbeats
+from embeddings import conf, heartbeats, ledger
+from embeddings.failure import Failure
 from embeddings.pipeline import Drain
 
 logger = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def _job_timeout() -> int:
 
 
 def drain() -> None:
-    """The job of a poke: work the ledger, and hand on if time ends before the work does."""
+    """The job of a poke: work the ledger; what is left when time ends is found by the sweep."""
     job = get_current_job()
     worker = (job.worker_name if job else None) or "unknown"
     _forget_poke()
@@ -143,7 +144,7 @@ def drain() -> None:
         outcome = Drain(worker, seconds=settings.drain_seconds, stop=stop_requested, on_backlog=poke).run()
     except Exception as exc:
         with suppress(DatabaseError):
-            heartbeats.erred(worker, f"{type(exc).__name__}: {exc}")
+            heartbeats.erred(worker, f"{type(exc).__name__}: {Failure.of(exc).message}")
         raise
     logger.info("Drained %s", outcome)
 
@@ -157,7 +158,8 @@ def _forget_poke() -> None:
 
 
 def embed_here(task_ids: list[int], using: str) -> None:
-    """Embed tasks in this process. What cannot be done now is left in the ledger."""
+    """Embed tasks in this process. What cannot be done now is left in the ledger, for the next save or a requeue."""
+    ledger.rescue(using=using)  # Without workers nobody else does.
     Drain("in process", seconds=HERE_SECONDS, has_heartbeat=False).run_tasks(task_ids, using)
 
 

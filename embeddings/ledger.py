@@ -21,8 +21,8 @@ from embeddings.backoff import retry_delay
 from embeddings.failure import Failure
 from embeddings.models import CANCELLABLE, RETRYABLE, EmbeddingTask, Status
 
-# Tasks that one statement of a sweep moves at most, so that it stays short.
-SWEEP_LIMIT = 10_000
+SWEEP_LIMIT = 10_000  # tasks that one statement moves at most
+POSTPONE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class Completion:
     tokens_estimated: int
     tokens: int | None
     truncated: bool
+    # The vector was there already: what is known of its making stays.
+    is_kept: bool = False
 
 
 def _execute(statement: str, params: dict[str, Any], using: str) -> list[tuple[Any, ...]]:
@@ -128,8 +130,8 @@ def _claim(statement: str, params: dict[str, Any], worker: str, using: str) -> l
 
 def renew(tokens: Collection[uuid.UUID], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Prolong leases that are still held."""
-    lease = Now() + timedelta(seconds=conf.current().lease_seconds)
-    return _tasks(using).filter(status=Status.PROCESSING, lease_token__in=tokens).update(lease_until=lease)
+    lease = timedelta(seconds=conf.current().lease_seconds)
+    return _tasks(using).filter(lease_token__in=tokens).update(lease_until=Now() + lease)
 
 
 def lock(claims: Iterable[Claim], *, using: str) -> dict[int, int]:
@@ -137,16 +139,12 @@ def lock(claims: Iterable[Claim], *, using: str) -> dict[int, int]:
 
     Call it in a transaction, after the rows of the embedded objects are locked: a save locks in this order too.
     """
-    claims = list(claims)
-    tasks = _tasks(using).filter(pk__in=[c.id for c in claims], lease_token__in={c.token for c in claims})
-    return dict(tasks.order_by("pk").select_for_update(skip_locked=True).values_list("pk", "version"))
+    return dict(_held(claims, using).order_by("pk").select_for_update(skip_locked=True).values_list("pk", "version"))
 
 
 def held(claims: Iterable[Claim], *, using: str) -> set[int]:
     """The ids of those tasks whose lease this worker has not lost."""
-    claims = list(claims)
-    tasks = _tasks(using).filter(pk__in=[c.id for c in claims], lease_token__in={c.token for c in claims})
-    return set(tasks.values_list("pk", flat=True))
+    return set(_held(claims, using).values_list("pk", flat=True))
 
 
 def complete(
@@ -160,6 +158,7 @@ def complete(
         "tokens_estimated": [c.tokens_estimated for c in completions],
         "tokens": [c.tokens for c in completions],
         "truncated": [c.truncated for c in completions],
+        "kept": [c.is_kept for c in completions],
         "model_id": model_id,
         "dimensions": dimensions,
         "token": token,
@@ -170,17 +169,13 @@ def complete(
 def fail(claims: Sequence[Claim], failure: Failure, *, is_final: bool, using: str = DEFAULT_DB_ALIAS) -> int:
     """Record a failed attempt of tasks of one claim; returns how many are failed for good."""
     settings = conf.current()
+    base, cap = settings.backoff_base_seconds, settings.backoff_cap_seconds
     rows = _execute(
         "fail",
         {
             "ids": [c.id for c in claims],
             "versions": [c.version for c in claims],
-            "delays": [
-                retry_delay(
-                    c.attempts, base_seconds=settings.backoff_base_seconds, cap_seconds=settings.backoff_cap_seconds
-                )
-                for c in claims
-            ],
+            "delays": [retry_delay(c.attempts, base_seconds=base, cap_seconds=cap) for c in claims],
             "is_final": is_final,
             **failure.columns(),
             "max_attempts": settings.max_attempts,
@@ -196,16 +191,20 @@ def defer(claims: Iterable[Claim], until: datetime, failure: Failure, *, using: 
     return _give_back(claims, using, status=Status.RATE_LIMITED, available_at=until, **failure.columns())
 
 
+def postpone(claims: Iterable[Claim], failure: Failure, *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Try tasks again some time later, as often as it takes: what hinders them is not theirs; no attempt is charged."""
+    until = Now() + timedelta(seconds=POSTPONE_SECONDS)
+    return _give_back(claims, using, status=Status.SCHEDULED, available_at=until, **failure.columns())
+
+
 def release(claims: Iterable[Claim], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Give tasks back as they were, to be claimed again at once; no attempt is charged."""
     return _give_back(claims, using, status=Status.PENDING)
 
 
 def _give_back(claims: Iterable[Claim], using: str, **values: Any) -> int:
-    claims = list(claims)
-    held = _tasks(using).filter(pk__in=[c.id for c in claims], lease_token__in={c.token for c in claims})
-    attempts = Greatest(F("attempts"), 1) - 1
-    return _move(held, using, attempts=attempts, lease_token=None, lease_until=None, **values)
+    values |= {"attempts": Greatest(F("attempts"), 1) - 1, "lease_token": None, "lease_until": None}
+    return _move(_held(claims, using), using, **values)
 
 
 def forget(content_type_id: int, object_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -274,12 +273,20 @@ def cancel(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> 
 
 def has_claimable(providers: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether a claim for one of these providers would find a task."""
-    fit = _tasks(using).filter(status=Status.PENDING, crashes__lt=conf.current().max_crashes)
-    return fit.filter(provider__in=providers).exists()
+    pending = _tasks(using).filter(status=Status.PENDING, crashes__lt=conf.current().max_crashes)
+    fit = pending.filter(provider__in=providers).select_for_update(skip_locked=True)
+    with transaction.atomic(using=using):
+        return bool(fit.values_list("pk", flat=True)[:1])
 
 
 def _tasks(using: str) -> QuerySet[EmbeddingTask]:
     return EmbeddingTask.objects.using(using)
+
+
+def _held(claims: Iterable[Claim], using: str) -> QuerySet[EmbeddingTask]:
+    """The claimed tasks whose lease is not lost."""
+    claims = list(claims)
+    return _tasks(using).filter(pk__in=[c.id for c in claims], lease_token__in={c.token for c in claims})
 
 
 def _delete(tasks: QuerySet[EmbeddingTask]) -> int:

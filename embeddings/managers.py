@@ -39,7 +39,8 @@ class EmbeddingQuerySet(models.QuerySet[M]):
             created = super().bulk_create(objs, *args, **kwargs)
             # ignore_conflicts leaves objects without a key; `requeue_missing` finds those.
             written = [obj for obj in created if obj.pk is not None]
-            bulk.request_objects(self.model, written, using=self.db)
+            is_insert = not (kwargs.get("update_conflicts") or kwargs.get("ignore_conflicts"))
+            bulk.request_objects(self.model, written, is_overwritten=is_insert, using=self.db)
             if kwargs.get("update_conflicts"):
                 bulk.request_dependents(self.model, [obj.pk for obj in written], using=self.db)
         return created

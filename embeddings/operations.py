@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import QuerySet
 
-from embeddings import jobs, ledger
+from embeddings import conf, jobs, ledger
 from embeddings.models import EmbeddingTask
 
 
@@ -22,9 +22,13 @@ class Changed:
 def retry(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> Changed:
     """Make failed, cancelled and waiting tasks due now, with all attempts ahead of them, and call a worker."""
     total = tasks.count()
+    # Without a queue the tasks are embedded here; which they were is lost once their status has moved.
+    ids = [] if conf.current().queue_enabled else list(tasks.values_list("pk", flat=True))
     with transaction.atomic(using=using):
         changed = ledger.retry(tasks, using=using)
-        if changed:
+        if ids:
+            jobs.schedule(ids, using=using)
+        elif changed:
             jobs.poke_on_commit(using=using)
     return Changed(changed, total - changed)
 

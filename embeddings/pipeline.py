@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from django.db import DatabaseError, DataError, IntegrityError, OperationalError
+from django.db import DatabaseError, DataError, IntegrityError, connections
 
 from embeddings import conf, heartbeats, intake, ledger, limiter, metrics, remedies, selection, settlement
 from embeddings.batching import halve
@@ -99,8 +99,6 @@ class Drain:
     def _in_hand(self) -> bool:
         return bool(self._ready or self._in_flight or self._unsettled)
 
-    # Claiming.
-
     def _claim(self) -> int:
         """Claim from every open lane of every database; returns the number of tasks."""
         if self._stop.is_set() or time.monotonic() >= self._deadline:
@@ -144,9 +142,9 @@ class Drain:
             return
         try:
             taken = intake.take(claims, using)
-        except DatabaseError:
-            raise
         except Exception as exc:
+            if not connections[using].is_usable():
+                raise
             if len(claims) == 1:
                 self._fail(claims[0], exc, using)
                 return
@@ -154,11 +152,11 @@ class Drain:
                 self._read(half, using)
             return
         self._settle(taken.settlements)
+        for postponed, failure in taken.postponed:
+            ledger.postpone(postponed, failure, using=using)
         for claim, failure in taken.failures:
             self.outcome.failed += ledger.fail([claim], failure, is_final=True, using=using)
         self._ready.extend(taken.requests)
-
-    # Calling.
 
     def _submit(self, pool: ThreadPoolExecutor) -> None:
         if self._stop.is_set():
@@ -223,17 +221,15 @@ class Drain:
         self._ready = deque(request for request in self._ready if request.provider.alias != alias)
         return mine
 
-    # Settling.
-
     def _settle(self, settlements: Sequence[Settlement]) -> None:
         """Write vectors; an error that only some rows cause (a trigger, a constraint) fails only their tasks."""
         if not settlements:
             return
         try:
             settled = settlement.settle(settlements)
-        except OperationalError:
-            raise
         except DatabaseError as exc:
+            if not all(connections[using].is_usable() for using in {s.item.using for s in settlements}):
+                raise
             if len(settlements) == 1:
                 item = settlements[0].item
                 self._fail(item.claim, exc, item.using)
@@ -246,11 +242,14 @@ class Drain:
 
     def _fail(self, claim: Claim, exc: Exception, using: str) -> None:
         """Charge an attempt for an error that is not a provider's; what the database refuses, it will refuse again."""
+        if isinstance(exc, RowLocked):
+            ledger.postpone([claim], Failure.of(exc), using=using)
+            return
         is_final = isinstance(exc, IntegrityError | DataError)
         self.outcome.failed += ledger.fail([claim], Failure.of(exc), is_final=is_final, using=using)
 
     def _settle_again(self) -> None:
-        """Try once more what others had locked; when time is up, give it back or charge an attempt."""
+        """Try once more what others had locked; when time is up, give it back or postpone it."""
         waiting, self._unsettled = self._unsettled, []
         self._settle(waiting)
         if not self._stop.is_set() and time.monotonic() < self._deadline:
@@ -261,8 +260,6 @@ class Drain:
                 ledger.release([item.claim], using=item.using)
             else:
                 self._fail(item.claim, RowLocked(), item.using)
-
-    # Signs of life.
 
     def _keep_alive(self) -> None:
         now = time.monotonic()
@@ -276,6 +273,8 @@ class Drain:
     def _renew(self) -> None:
         for using, claims in self._held().items():
             ledger.renew({claim.token for claim in claims}, using=using)
+        for using in self.settings.databases:
+            ledger.rescue(using=using)  # The parent sweeps only while no job runs.
 
     def _held(self) -> dict[str, list[Claim]]:
         """All tasks in hand, by database."""

@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Cast, Now
 
-from embeddings import bulk, jobs, ledger, stats, writer
+from embeddings import bulk, conf, jobs, ledger, stats, writer
 from embeddings.exceptions import SourceError
 from embeddings.models import OPEN, EmbeddingBatch, EmbeddingTask, Status
 from embeddings.operations import Changed
@@ -185,8 +185,14 @@ def _text(instance: models.Model, target: Target, provider: Provider) -> SourceT
         return None
 
 
+def _is_queued(task: EmbeddingTask, provider: Provider) -> bool:
+    """Whether somebody will work on it: not under an alias that is gone, nor, without a queue, if it merely waits."""
+    is_worked = task.status in OPEN if conf.current().queue_enabled else task.status == Status.PROCESSING
+    return is_worked and task.provider == provider.alias
+
+
 def _condition(row: writer.Row, task: EmbeddingTask | None, text: SourceText | None, provider: Provider) -> Condition:
-    if task is not None and task.status in OPEN:
+    if task is not None and _is_queued(task, provider):
         return Condition.QUEUED
     if task is not None and task.status == Status.FAILED:
         return Condition.FAILED

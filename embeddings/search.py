@@ -13,7 +13,7 @@ from django.db.models import Case, CharField, F, FloatField, Value, When
 from django.db.models.expressions import Combinable
 from pgvector.django import CosineDistance
 
-from embeddings import conf, registry
+from embeddings import conf, limiter, registry
 from embeddings.exceptions import ConfigurationError, ProviderError
 from embeddings.providers import get_provider
 from embeddings.registry import Target
@@ -30,6 +30,8 @@ CANDIDATES = 100
 RRF_K = 60
 # The keyword half asks for all words first, and for any word only when fewer rows than this have them all.
 TOO_FEW = 5
+# Words of a query that a search for any of them looks for.
+MAX_WORDS = 50
 
 
 def search(queryset: Q, query: str, *, mode: SearchMode = "hybrid", field: str | None = None) -> Q:
@@ -74,6 +76,8 @@ def _target(model: type[models.Model], field: str | None) -> Target:
 
 def _query_vector(query: str, target: Target) -> Any:
     """The query's vector; None when the provider cannot be asked now."""
+    if not limiter.open_lanes([target.provider]):
+        return None
     try:
         return get_provider(target.provider).embed([query]).vectors[0]
     except (ProviderError, ConfigurationError) as exc:
@@ -111,8 +115,8 @@ def _all_words(query: str) -> SearchQuery:
 
 
 def _any_word(query: str) -> SearchQueryCombinable:
-    words = (SearchQuery(word, config=LANGUAGE) for word in query.split())
-    return reduce(operator.or_, words)
+    words = list(dict.fromkeys(query.split()))[:MAX_WORDS]
+    return reduce(operator.or_, (SearchQuery(word, config=LANGUAGE) for word in words))
 
 
 def _document(target: Target) -> Combinable:

@@ -14,6 +14,8 @@ from embeddings.providers import get_provider
 
 def open_lanes() -> list[Lane]:
     """The configured providers that may be called now. Those that cannot be made at all are paused."""
+    if not conf.current().enabled:
+        return []
     working = []
     for alias in conf.provider_aliases():
         try:

@@ -14,7 +14,8 @@ from uuid import UUID
 from django.db import transaction
 
 from embeddings import ledger, writer
-from embeddings.exceptions import SourceError
+from embeddings.exceptions import SourceChanged, SourceError
+from embeddings.failure import Failure
 from embeddings.intake import Effect, Settlement
 from embeddings.ledger import Completion
 from embeddings.models import Status
@@ -28,7 +29,7 @@ class Settled:
     """What became of settlements: counts of tasks, and those to try again."""
 
     completed: int = 0
-    # The text had changed: pending again.
+    # The text had changed: to be embedded again.
     reopened: int = 0
     # The object is gone, or the lease was lost.
     dropped: int = 0
@@ -62,11 +63,21 @@ def _settle_group(using: str, target: Target, token: UUID, group: list[Settlemen
     )
     same, changed = _compare(target, touched, held, using)
     _write(target, token, untouched + same, using)
-    if changed:
-        ledger.release([s.item.claim for s in changed], using=using)
+    _reopen(changed, held, using)
     settled.completed += len(untouched) + len(same)
     settled.reopened += len(changed)
     _sort_out_missing(target, missing, using, settled)
+
+
+def _reopen(changed: list[Settlement], held: dict[int, int], using: str) -> None:
+    """To be embedded again. A change that nobody requested is charged: a source may never give the same text twice."""
+    requested, unasked = _split(
+        changed, lambda s: s.effect is Effect.KEEP or held[s.item.claim.id] != s.item.claim.version
+    )
+    if requested:
+        ledger.release([s.item.claim for s in requested], using=using)
+    if unasked:
+        ledger.fail([s.item.claim for s in unasked], Failure.of(SourceChanged()), is_final=False, using=using)
 
 
 def _split(
@@ -130,6 +141,7 @@ def _completion(settlement: Settlement) -> Completion:
         tokens_estimated=item.text.tokens if item.text.text else 0,
         tokens=settlement.tokens,
         truncated=settlement.truncated or item.text.truncated,
+        is_kept=settlement.effect is Effect.KEEP,
     )
 
 

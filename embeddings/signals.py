@@ -70,13 +70,14 @@ def _saved(
     sender: type[models.Model],
     instance: models.Model,
     raw: bool,
+    created: bool,
     using: str,
     update_fields: Collection[str] | None,
     **kwargs: object,
 ) -> None:
     # Nobody can catch an error of ours and commit the object without its task.
     with transaction.mark_for_rollback_on_error(using=using):
-        bulk.request_objects(sender, [instance], saved=update_fields, is_raw=raw, using=using)
+        bulk.request_objects(sender, [instance], saved=update_fields, is_overwritten=raw or created, using=using)
 
 
 def _related_saved(

@@ -112,7 +112,8 @@ class EmbeddingWorker(Worker):
         self._swept_at = time.monotonic()
         with _database_errors_logged():
             self._beat()
-            lanes = [lane.alias for lane in limiter.open_lanes(conf.provider_aliases())]
+            aliases = conf.provider_aliases() if conf.current().enabled else []
+            lanes = [lane.alias for lane in limiter.open_lanes(aliases)]
             for using in conf.current().databases:
                 ledger.promote_due(using=using)
                 ledger.rescue(using=using)

@@ -57,23 +57,34 @@ def boolean(name: str, default: bool) -> bool:
     return value in TRUE
 
 
-def integer(name: str, default: int, *, minimum: int) -> int:
+def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
     value = text(name, str(default))
     try:
         number = int(value)
     except ValueError:
         number = minimum - 1
-    if number < minimum:
-        raise _stop(name, value, f"a whole number of at least {minimum}")
+    if not minimum <= number <= maximum:
+        raise _stop(name, value, f"a whole number from {minimum} to {maximum}")
     return number
 
 
 def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
+    """An address; `default` "" allows none."""
     value = text(name, default)
-    parts = urlsplit(value)
-    if parts.scheme not in schemes or not (parts.netloc or parts.path):
+    if value and not _is_address(value, schemes):
         raise SystemExit(f"The environment variable {name} must be an address like {schemes[0]}://host:port/….")
     return value
+
+
+def _is_address(value: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(value)
+        has_place = parts.port != 0 and bool(parts.hostname or parts.path.strip("/"))
+    except ValueError:  # a port that is not a number
+        return False
+    # Redis's path is the number of a database.
+    is_path_valid = not parts.scheme.startswith("redis") or parts.path.strip("/").isdigit() or parts.path in {"", "/"}
+    return parts.scheme in schemes and has_place and is_path_valid
 
 
 def _running_services() -> dict[str, str]:
@@ -117,12 +128,12 @@ def read() -> Environment:
     services = _running_services()
     provider = choice("EMBEDDING_PROVIDER", "local", tuple(PROVIDERS))
     openai_api_key = text("OPENAI_API_KEY", "")
-    openai_base_url = text("OPENAI_BASE_URL", "")
+    openai_base_url = url("OPENAI_BASE_URL", "", ("http", "https"))
     if provider == "openai" and not openai_api_key and not openai_base_url:
         raise SystemExit("EMBEDDING_PROVIDER is openai: set OPENAI_API_KEY to your key, or choose another provider.")
     debug = boolean("DJANGO_DEBUG", True)
     secret_key = text("DJANGO_SECRET_KEY", "for-development-only-not-a-secret-" + "0" * 32)
-    if not debug and "DJANGO_SECRET_KEY" not in os.environ:
+    if not debug and not text("DJANGO_SECRET_KEY", ""):
         raise SystemExit("DJANGO_DEBUG is off: set DJANGO_SECRET_KEY to a long random string.")
     return Environment(
         debug=debug,
@@ -133,26 +144,24 @@ def read() -> Environment:
             services.get("DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
             ("postgresql", "postgres", "psql"),
         ),
-        redis_url=url(
-            "REDIS_URL", services.get("REDIS_URL", "redis://127.0.0.1:6379/0"), ("redis", "rediss", "unix", "valkey")
-        ),
+        redis_url=url("REDIS_URL", services.get("REDIS_URL", "redis://127.0.0.1:6379/0"), ("redis", "rediss", "unix")),
         search_enabled=boolean("SEMANTIC_SEARCH_ENABLED", True),
         queue_enabled=boolean("EMBEDDING_QUEUE_ENABLED", True),
         provider=provider,
         model=text("EMBEDDING_MODEL", PROVIDERS[provider]["model"]),
-        dimensions=integer("EMBEDDING_DIMENSIONS", PROVIDERS[provider]["dimensions"], minimum=1),
+        dimensions=integer("EMBEDDING_DIMENSIONS", PROVIDERS[provider]["dimensions"], minimum=1, maximum=16_000),
         openai_api_key=openai_api_key,
         openai_base_url=openai_base_url,
         ollama_base_url=url("OLLAMA_BASE_URL", "http://localhost:11434", ("http", "https")),
-        worker_interval_ms=integer("EMBEDDING_WORKER_INTERVAL", 1000, minimum=1),
-        max_attempts=integer("EMBEDDING_MAX_RETRIES", 3, minimum=1),
-        backoff_base_ms=integer("EMBEDDING_RETRY_BACKOFF_BASE", 2000, minimum=0),
-        batch_size=integer("EMBEDDING_BATCH_SIZE", 256, minimum=1),
-        cleanup_interval_hours=integer("EMBEDDING_CLEANUP_INTERVAL", 24, minimum=1),
-        cleanup_retention_days=integer("EMBEDDING_CLEANUP_RETENTION_DAYS", 30, minimum=0),
-        request_timeout_ms=integer("EMBEDDING_WORKER_TIMEOUT", 300_000, minimum=1),
-        workers=integer("EMBEDDING_CONCURRENT_WORKERS", 1, minimum=1),
-        port=integer("PORT", 8000, minimum=1),
+        worker_interval_ms=integer("EMBEDDING_WORKER_INTERVAL", 1000, minimum=1, maximum=3_600_000),
+        max_attempts=integer("EMBEDDING_MAX_RETRIES", 3, minimum=1, maximum=1_000),
+        backoff_base_ms=integer("EMBEDDING_RETRY_BACKOFF_BASE", 2000, minimum=0, maximum=3_600_000),
+        batch_size=integer("EMBEDDING_BATCH_SIZE", 256, minimum=1, maximum=10_000),
+        cleanup_interval_hours=integer("EMBEDDING_CLEANUP_INTERVAL", 24, minimum=1, maximum=10_000),
+        cleanup_retention_days=integer("EMBEDDING_CLEANUP_RETENTION_DAYS", 30, minimum=0, maximum=36_500),
+        request_timeout_ms=integer("EMBEDDING_WORKER_TIMEOUT", 300_000, minimum=1, maximum=86_400_000),
+        workers=integer("EMBEDDING_CONCURRENT_WORKERS", 1, minimum=1, maximum=64),
+        port=integer("PORT", 8000, minimum=1, maximum=65_535),
     )
 
 

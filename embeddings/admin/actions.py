@@ -32,7 +32,7 @@ class TaskActions(admin.ModelAdmin):  # type: ignore[type-arg]
     def retry_tasks(self, request: HttpRequest, queryset: Tasks) -> None:
         changed = self._operate(request, queryset, operations.retry, RETRYABLE, "Retried.")
         done = ngettext("%d task will be tried again.", "%d tasks will be tried again.", changed.changed)
-        why = "only failed, cancelled, scheduled and rate limited tasks can be retried; save an object to embed it anew"
+        why = "only failed, cancelled, scheduled and rate limited tasks can be retried"
         self._report(request, changed, done, why)
 
     @admin.action(description="Cancel selected tasks", permissions=["cancel"])

@@ -127,7 +127,7 @@ class TaskCancel(TaskView):
 RETRY_REFUSALS: dict[str, str] = {
     Status.PENDING: "It waits for the next free worker already.",
     Status.PROCESSING: "A worker has it in hand; wait for the outcome.",
-    Status.COMPLETED: "Save the object to embed it anew.",
+    Status.COMPLETED: "If its vector is lost, `manage.py requeue_missing` finds it.",
     Status.EMPTY: "The object has no text to embed.",
 }
 CANCEL_REFUSALS: dict[str, str] = {

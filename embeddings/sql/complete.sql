@@ -6,8 +6,9 @@ UPDATE embeddings_embeddingtask AS task SET
     model_id = %(model_id)s,
     dimensions = %(dimensions)s,
     tokens_estimated = done.tokens_estimated,
-    tokens = done.tokens,
-    truncated = done.truncated,
+    -- A vector that was kept is what it was.
+    tokens = CASE WHEN done.is_kept THEN task.tokens ELSE done.tokens END,
+    truncated = CASE WHEN done.is_kept THEN task.truncated ELSE done.truncated END,
     lease_token = NULL,
     lease_until = NULL,
     crashes = 0,
@@ -18,6 +19,6 @@ UPDATE embeddings_embeddingtask AS task SET
     updated_at = clock_timestamp()
 FROM unnest(
     %(ids)s::bigint[], %(statuses)s::text[], %(fingerprints)s::text[], %(tokens_estimated)s::int[],
-    %(tokens)s::int[], %(truncated)s::bool[]
-) AS done (id, status, fingerprint, tokens_estimated, tokens, truncated)
+    %(tokens)s::int[], %(truncated)s::bool[], %(kept)s::bool[]
+) AS done (id, status, fingerprint, tokens_estimated, tokens, truncated, is_kept)
 WHERE task.id = done.id AND task.lease_token = %(token)s

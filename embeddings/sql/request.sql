@@ -51,7 +51,7 @@ ON CONFLICT (content_type_id, object_id, field) DO UPDATE SET
             THEN LEAST(task.sort_key, excluded.sort_key)
         ELSE excluded.sort_key
     END,
-    batch_id = COALESCE(excluded.batch_id, task.batch_id),
+    batch_id = excluded.batch_id,
     version = task.version + 1,
     fingerprint = CASE WHEN %(is_overwritten)s THEN '' ELSE task.fingerprint END,
     attempts = 0,

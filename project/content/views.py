@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -41,6 +41,8 @@ def search(request: HttpRequest) -> HttpResponse:
 @never_cache
 def article(request: HttpRequest, slug: str) -> HttpResponse:
     """One article, its state, and those near it in meaning."""
+    if "\0" in slug:  # which PostgreSQL would not even compare
+        raise Http404
     shown = get_object_or_404(Article.objects.defer("embedding"), slug=slug)
     return render(request, "article.html", {"article": shown, **_live(), **_neighbours(shown)})
 

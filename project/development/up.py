@@ -120,6 +120,8 @@ def _prepare() -> str:
     if not environment.read().debug:
         call_command("collectstatic", interactive=False, verbosity=0)
     console.print("Loading content (some seconds the first time) …")
+    # What is wrong with the settings is said here, and not by a worker among the vectors' progress.
+    call_command("check", databases=["default"])
     call_command("load_content")
     return info
 

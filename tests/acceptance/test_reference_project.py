@@ -72,23 +72,32 @@ def test_openai__stores_1536_dimensions_without_an_edit():
             "EMBEDDING_PROVIDER must be one of local, openai, ollama, dummy,",
         ),
         ("EMBEDDING_PROVIDER", "openai", "EMBEDDING_PROVIDER is openai: set OPENAI_API_KEY to your key"),
-        ("EMBEDDING_DIMENSIONS", "many", "EMBEDDING_DIMENSIONS must be a whole number of at least 1, not 'many'."),
+        ("EMBEDDING_DIMENSIONS", "many", "EMBEDDING_DIMENSIONS must be a whole number from 1 to 16000, not 'many'."),
         ("EMBEDDING_QUEUE_ENABLED", "maybe", "EMBEDDING_QUEUE_ENABLED must be true or false, not 'maybe'."),
         ("SEMANTIC_SEARCH_ENABLED", "2", "SEMANTIC_SEARCH_ENABLED must be true or false, not '2'."),
         (
             "EMBEDDING_WORKER_INTERVAL",
             "-1",
-            "EMBEDDING_WORKER_INTERVAL must be a whole number of at least 1",
+            "EMBEDDING_WORKER_INTERVAL must be a whole number from 1 to",
         ),
-        ("EMBEDDING_MAX_RETRIES", "0", "EMBEDDING_MAX_RETRIES must be a whole number of at least 1, not '0'."),
+        ("EMBEDDING_MAX_RETRIES", "0", "EMBEDDING_MAX_RETRIES must be a whole number from 1 to 1000, not '0'."),
         ("EMBEDDING_RETRY_BACKOFF_BASE", "1s", "EMBEDDING_RETRY_BACKOFF_BASE must be a whole number"),
         ("EMBEDDING_BATCH_SIZE", "", ""),
-        ("EMBEDDING_CLEANUP_INTERVAL", "0", "EMBEDDING_CLEANUP_INTERVAL must be a whole number of at least 1"),
+        ("EMBEDDING_CLEANUP_INTERVAL", "0", "EMBEDDING_CLEANUP_INTERVAL must be a whole number from 1 to"),
         ("EMBEDDING_CLEANUP_RETENTION_DAYS", "x", "EMBEDDING_CLEANUP_RETENTION_DAYS must be a whole number"),
-        ("EMBEDDING_WORKER_TIMEOUT", "0", "EMBEDDING_WORKER_TIMEOUT must be a whole number of at least 1"),
+        ("EMBEDDING_WORKER_TIMEOUT", "0", "EMBEDDING_WORKER_TIMEOUT must be a whole number from 1 to"),
         ("EMBEDDING_CONCURRENT_WORKERS", "none", "EMBEDDING_CONCURRENT_WORKERS must be a whole number"),
         ("OLLAMA_BASE_URL", "localhost:11434", "OLLAMA_BASE_URL must be an address like http://host:port/"),
         ("DATABASE_URL", "mysql://localhost/x", "DATABASE_URL must be an address like postgresql://host:port/"),
+        (
+            "DATABASE_URL",
+            "postgresql://localhost:abc/x",
+            "DATABASE_URL must be an address like postgresql://host:port/",
+        ),
+        ("REDIS_URL", "redis://localhost:6379/x", "REDIS_URL must be an address like redis://host:port/"),
+        ("REDIS_URL", "valkey://localhost", "REDIS_URL must be an address like redis://host:port/"),
+        ("OPENAI_BASE_URL", "ftp://x", "OPENAI_BASE_URL must be an address like http://host:port/"),
+        ("EMBEDDING_BATCH_SIZE", "100000", "EMBEDDING_BATCH_SIZE must be a whole number from 1 to 10000"),
         ("REDIS_URL", "localhost", "REDIS_URL must be an address like redis://host:port/"),
         ("DJANGO_DEBUG", "false", "DJANGO_DEBUG is off: set DJANGO_SECRET_KEY to a long random string."),
     ],
@@ -99,3 +108,10 @@ def test_environment__malformed_value_stops_the_start_with_one_sentence(name, va
     assert (started.returncode != 0) == bool(sentence), started.stderr
     assert len(started.stderr.strip().splitlines()) == bool(sentence)
     assert sentence in started.stderr
+
+
+def test_environment__blank_secret_key_is_none():
+    started = manage("check", DJANGO_DEBUG="false", DJANGO_SECRET_KEY="  ")
+
+    assert started.returncode != 0
+    assert "set DJANGO_SECRET_KEY to a long random string." in started.stderr

@@ -373,7 +373,7 @@ class TestSearch:
         self.search(client)
 
         # Candidates by meaning, by words, and by words without a vector; the objects.
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(5):
             assert len(self.search(client).json()["data"]["results"]) == 10
 
     def test_search__says_when_only_words_were_compared(self, api, monkeypatch):

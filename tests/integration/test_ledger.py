@@ -260,14 +260,15 @@ def test_request__of_nothing_asks_nothing(django_assert_num_queries: Any) -> Non
         assert ledger.request([]) == []
 
 
-def test_request__joins_the_latest_batch_and_a_save_leaves_it_there() -> None:
+def test_request__belongs_to_the_latest_batch_until_a_save() -> None:
     first, second = EmbeddingBatch.objects.create(name="1"), EmbeddingBatch.objects.create(name="2")
 
     ledger.request([request_for(1)], batch_id=first.pk)
     ledger.request([request_for(1)], batch_id=second.pk)
-    ledger.request([request_for(1)])
-
     assert tasks().get().batch_id == second.pk
+
+    ledger.request([request_for(1)])
+    assert tasks().get().batch_id is None  # rolling the batch back must not cancel what a user has saved since
 
 
 def test_request__delay_that_runs_is_not_prolonged() -> None:

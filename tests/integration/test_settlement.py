@@ -5,6 +5,7 @@ A worker's way is taken apart: `begin` claims and reads, `finish` writes; what h
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import uuid
@@ -19,7 +20,7 @@ from django.db.models.functions import Now
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from embeddings import intake, ledger, operations, pipeline, settlement
+from embeddings import intake, ledger, operations, pipeline, registry, settlement
 from embeddings.failure import Failure
 from embeddings.intake import Effect, Intake, Settlement
 from embeddings.ledger import Claim
@@ -46,6 +47,11 @@ def never_waits() -> Iterator[None]:
 def begin(using: str = "default") -> tuple[list[Claim], Intake]:
     claims = ledger.claim("default", 100, worker="one", using=using)
     return claims, intake.take(claims, using)
+
+
+def time_passes() -> None:
+    """What waits for its time is due."""
+    EmbeddingTask.objects.filter(available_at__isnull=False).update(available_at=Now())
 
 
 def finish(taken: Intake) -> settlement.Settled:
@@ -128,7 +134,9 @@ def test_settle__text_edited_by_raw_sql_meanwhile_is_not_overtaken(drain: Draini
 
     assert counts(settled) == (0, 1, 0, 0)
     assert Post.objects.get().embedding is None
-    assert task_of(post).status == "pending"
+    task = task_of(post)
+    assert (task.status, task.error_class) == ("scheduled", "SourceChanged")
+    time_passes()
     drain()
     assert holds(Post.objects.get().embedding, "new")
 
@@ -187,6 +195,7 @@ def test_settle__text_that_is_not_a_column_is_compared(drain: Draining) -> None:
     settled = finish(taken)
 
     assert counts(settled) == (0, 1, 0, 0)
+    time_passes()
     drain()
     book.refresh_from_db()
     assert holds(book.embedding, "a\n\nAnna")
@@ -200,6 +209,7 @@ def test_settle__parents_column_edited_by_raw_sql_meanwhile_is_not_overtaken(dra
     settled = finish(taken)
 
     assert counts(settled) == (0, 2, 0, 0)
+    time_passes()
     drain()
     assert holds(Restaurant.objects.get().menu_embedding, "Napoli\n\npizza")
 
@@ -212,6 +222,7 @@ def test_settle__source_that_raises_meanwhile_is_not_written(drain: Draining, ta
     settled = finish(taken)
 
     assert counts(settled) == (0, 1, 0, 0)
+    time_passes()
     drain()
     assert task_of(word).status == "failed"
     assert Word.objects.get().embedding is None
@@ -494,6 +505,7 @@ def test_settle__user_who_locks_in_the_opposite_order_is_never_made_to_wait() ->
 def test_drain__no_lock_is_held_while_the_provider_is_asked(settings: Any, drain: Draining) -> None:
     default = settings.EMBEDDING_PROVIDERS["default"]
     settings.EMBEDDING_PROVIDERS = {"default": {**default, "OPTIONS": {"LATENCY_SECONDS": 0.5}}}
+    settings.EMBEDDINGS = {"BACKOFF_BASE_SECONDS": 0}
     post = Post.objects.create(title="a")
     finish_draining = sessions.in_thread(drain)
     wait_until(lambda: DummyProvider.calls)
@@ -793,7 +805,7 @@ def test_settle__any_interleaving() -> None:
     )
 
 
-def test_drain__charges_an_attempt_for_a_row_that_stays_locked(task_of: TaskOf) -> None:
+def test_drain__postpones_a_row_that_stays_locked(task_of: TaskOf) -> None:
     post = Post.objects.create(title="a")
     with sessions.session() as other, other.transaction():
         other.execute("SELECT FROM testapp_post WHERE id = %s FOR UPDATE", [post.pk])
@@ -801,7 +813,23 @@ def test_drain__charges_an_attempt_for_a_row_that_stays_locked(task_of: TaskOf) 
         pipeline.Drain("test", seconds=0.3).run()
 
     task = task_of(post)
-    assert (task.status, task.attempts, task.error_class) == ("scheduled", 1, "RowLocked")
+    assert (task.status, task.attempts, task.error_class) == ("scheduled", 0, "RowLocked")
+
+
+def test_drain__text_that_is_never_the_same_is_given_up(settings: Any, drain: Draining, task_of: TaskOf) -> None:
+    settings.EMBEDDINGS = {"BACKOFF_BASE_SECONDS": 0}
+    numbers = itertools.count()
+    target = registry.Target(Author, "name", lambda author: f"{author.pk} {next(numbers)}")
+    registry.add(target)
+    try:
+        author = Author.objects.create(name="a")
+        drain()
+    finally:
+        registry.remove(Author, "name")
+
+    task = task_of(author, "name")
+    assert (task.status, task.attempts, task.error_class) == ("failed", 3, "SourceChanged")
+    assert DummyProvider.calls == 3
 
 
 # Errors of the database.

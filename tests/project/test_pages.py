@@ -318,3 +318,7 @@ def test_status_json__counts(client, articles, embed):
 
     assert before == {"total": 2, "ready": 0, "waiting": 2, "failed": 0}
     assert client.get("/status.json").json() == {"total": 3, "ready": 2, "waiting": 1, "failed": 0}
+
+
+def test_article__nul_is_in_no_slug(client):
+    assert client.get("/articles/%00/").status_code == 404
