@@ -372,7 +372,7 @@ class TestSearch:
         client = api("view_article")
         self.search(client)
 
-        # Candidates by meaning, by words, and by words without a vector; the objects.
+        # Whether the provider may be asked; candidates by meaning, by words, by words without a vector; the objects.
         with django_assert_num_queries(5):
             assert len(self.search(client).json()["data"]["results"]) == 10
 

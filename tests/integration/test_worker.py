@@ -51,7 +51,8 @@ def test_worker__starts_due_tasks_in_time_and_finds_what_redis_and_dead_workers_
     assert timedelta() <= again.claimed_at - scheduled.available_at < timedelta(seconds=2)
     post.delete()
 
-    # A poke that Redis loses: with the worker held still, it cannot be faster.
+    # A poke that Redis loses: with the worker held still, and no job of it running, it cannot be faster.
+    wait_until(lambda: child_of(worker) is None)
     worker.send_signal(signal.SIGSTOP)
     Post.objects.create(title="its poke is lost")
     redis_client.flushall()
@@ -60,6 +61,7 @@ def test_worker__starts_due_tasks_in_time_and_finds_what_redis_and_dead_workers_
 
     # A lease that ran out, with no poke at all: the row is not saved, and nobody gives the task back.
     settings.EMBEDDINGS = {**settings.EMBEDDINGS, "LEASE_SECONDS": 0.5}
+    wait_until(lambda: child_of(worker) is None)
     worker.send_signal(signal.SIGSTOP)
     Post.objects.create(title="its worker died")
     redis_client.flushall()
