@@ -94,4 +94,11 @@ def test_stop_leftovers__record_is_of_no_use(tmp_path, content):
     record = tmp_path / "processes.json"
     record.write_text(content)
 
-    Supervisor(record, print).stop_leftovers()
+    supervisor = Supervisor(record, print)
+
+    supervisor.stop_leftovers()
+
+    supervisor.start("web", SLEEP)
+    assert supervisor.ended() is None
+    assert json.loads(record.read_text())
+    supervisor.stop()
