@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Lookup, QuerySet
 from django.db.models.functions import Greatest, Now
 
 from embeddings import conf, sql
@@ -295,6 +296,16 @@ def _delete(tasks: QuerySet[EmbeddingTask]) -> int:
 
 def _move(tasks: QuerySet[EmbeddingTask], using: str, **values: Any) -> int:
     """Update the tasks that nobody else holds just now; returns how many."""
+    free = tasks.select_for_update(skip_locked=True, of=("self",)).values("pk")
     with transaction.atomic(using=using):
-        ids = tasks.select_for_update(skip_locked=True, of=("self",)).values("pk")
-        return _tasks(using).filter(pk__in=ids).update(updated_at=Now(), **values)
+        return _tasks(using).filter(_AnyOf(F("pk"), ArraySubquery(free))).update(updated_at=Now(), **values)
+
+
+class _AnyOf(Lookup):
+    """`column = ANY (ARRAY (subquery))`: one run of the subquery. With `IN` a plan may run it anew for each row, and
+    take more rows than its LIMIT."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        column, column_params = self.process_lhs(compiler, connection)
+        array, array_params = self.process_rhs(compiler, connection)
+        return f"{column} = ANY ({array})", (*column_params, *array_params)
