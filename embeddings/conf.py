@@ -40,8 +40,9 @@ class EmbeddingSettings:
     # Delay after the first failed attempt; doubles with each, up to the cap.
     backoff_base_seconds: float = 2.0
     backoff_cap_seconds: float = 300.0
-    # Workers that may die with a task in hand before it is failed.
-    max_crashes: int = 3
+    # Workers that may die with a task in hand before it is failed. After the second death it is in hand alone, so that
+    # the default is three deaths in a row at this very task.
+    max_crashes: int = 5
     # Transient failures in a row that open a provider's circuit, and how long it stays open before a probe.
     circuit_failures: int = 5
     circuit_open_seconds: float = 30.0
@@ -54,6 +55,11 @@ class EmbeddingSettings:
     sweep_seconds: float = 1.0
     # One job works at most this long, then hands on to the next.
     drain_seconds: float = 60.0
+    # A worker that is asked to stop gives back what its provider has not answered within this time.
+    grace_seconds: float = 8.0
+    # A worker's statement is given up after waiting so long for a lock, or running so long; its tasks are tried again.
+    lock_timeout_seconds: float = 5.0
+    statement_timeout_seconds: float = 10.0
     # Head start in the queue by priority: a low task is overtaken by high ones for at most the difference.
     head_start_seconds: Mapping[str, float] = field(
         default_factory=lambda: {"high": 3600.0, "normal": 600.0, "low": 0.0}
@@ -113,6 +119,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
+_QUOTA_KEYS = ("REQUESTS_PER_MINUTE", "TOKENS_PER_MINUTE")
+_PROVIDER_KEYS = {"BACKEND", "MODEL", "DIMENSIONS", "OPTIONS", *_QUOTA_KEYS}
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
     """One entry of EMBEDDING_PROVIDERS, typed."""
@@ -123,6 +133,9 @@ class ProviderSettings:
     dimensions: int
     options: Mapping[str, Any] = field(default_factory=dict)
     timeout_seconds: float = 60.0
+    # What the provider's account may use, all workers together; None is no limit.
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
 
 def provider_aliases() -> list[str]:
@@ -140,9 +153,9 @@ def provider_settings(alias: str) -> ProviderSettings:
         raise ConfigurationError(f"EMBEDDING_PROVIDERS has no {alias!r}; add it, or use one of {provider_aliases()}.")
     given = settings.EMBEDDING_PROVIDERS[alias]
     where = f"EMBEDDING_PROVIDERS[{alias!r}]"
-    unknown = sorted(set(given) - {"BACKEND", "MODEL", "DIMENSIONS", "OPTIONS"})
+    unknown = sorted(set(given) - _PROVIDER_KEYS)
     if unknown:
-        raise ConfigurationError(f"{where} has no key {unknown[0]!r}; it takes BACKEND, MODEL, DIMENSIONS, OPTIONS.")
+        raise ConfigurationError(f"{where} has no key {unknown[0]!r}; it takes {', '.join(sorted(_PROVIDER_KEYS))}.")
     for key in ("BACKEND", "MODEL"):
         if not isinstance(given.get(key), str) or not given[key]:
             raise ConfigurationError(f"{where} needs {key}, a string.")
@@ -151,6 +164,10 @@ def provider_settings(alias: str) -> ProviderSettings:
         raise ConfigurationError(f"{where} needs DIMENSIONS, a whole number from 1 to 16,000, not {dimensions!r}.")
     if not isinstance(given.get("OPTIONS", {}), Mapping):
         raise ConfigurationError(f"{where}: OPTIONS must be a dict.")
+    for key in _QUOTA_KEYS:
+        quota = given.get(key)
+        if quota is not None and (isinstance(quota, bool) or not isinstance(quota, int) or quota < 1):
+            raise ConfigurationError(f"{where}: {key} must be a whole number of at least 1, or None, not {quota!r}.")
     return ProviderSettings(
         alias=alias,
         backend=given["BACKEND"],
@@ -158,6 +175,8 @@ def provider_settings(alias: str) -> ProviderSettings:
         dimensions=dimensions,
         options=given.get("OPTIONS", {}),
         timeout_seconds=current().request_timeout_seconds,
+        requests_per_minute=given.get("REQUESTS_PER_MINUTE"),
+        tokens_per_minute=given.get("TOKENS_PER_MINUTE"),
     )
 
 

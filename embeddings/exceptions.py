@@ -65,6 +65,11 @@ class TransientError(ProviderError):
 
     kind = "transient"
 
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+        """`retry_after` is the provider's own wish, in seconds from now, when it gave one."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
 
 class InputRejected(ProviderError):
     """The provider refused a text."""

@@ -6,29 +6,18 @@ import logging
 import threading
 import time
 from contextlib import suppress
-from functools import cache
-from typing import Any, cast
+from typing import cast
 
-from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
-from django.dispatch import receiver
-from django_rq.queues import get_queue
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.connection import ConnectionPool
 from redis.exceptions import RedisError
-from redis.retry import Retry
 from rq import Queue, get_current_job
-from rq.serializers import JSONSerializer
 
-from embeddings import conf, heartbeats, ledger
+from embeddings import broker, conf, heartbeats, ledger
 from embeddings.failure import Failure
 from embeddings.pipeline import Drain
 
 logger = logging.getLogger(__name__)
 
-# A saving process waits for Redis no longer than this; after a failure it does not try again for as long.
-REDIS_TIMEOUT_SECONDS = 0.5
 # A saving process that embeds by itself waits no longer than this for rows that others have locked.
 HERE_SECONDS = 5.0
 # Pokes within this time are one, unless a worker has begun to work meanwhile.
@@ -38,6 +27,7 @@ POKE_TTL_SECONDS = 60
 # Nor does one behind so many others; without a worker they would pile up for ever.
 MAX_WAITING_POKES = 50
 
+# A process that found Redis away does not try again for as long as it would wait for it.
 _redis_failed_at = float("-inf")
 # Set when the process is asked to stop: drains settle what is in flight and give the rest back.
 stop_requested = threading.Event()
@@ -75,10 +65,10 @@ def _is_poke_registered(using: str) -> bool:
 def poke(*, is_coalesced: bool = True) -> bool:
     """Tell a worker that there is work; returns whether Redis took it. Never raises: the sweep finds lost work."""
     global _redis_failed_at
-    if time.monotonic() - _redis_failed_at < REDIS_TIMEOUT_SECONDS:
+    if time.monotonic() - _redis_failed_at < broker.TIMEOUT_SECONDS:
         return False
     try:
-        queue = _queue()
+        queue = broker.queue()
         if _says_something(queue, is_coalesced=is_coalesced):
             queue.enqueue(
                 drain,
@@ -108,27 +98,6 @@ def _coalesce_key() -> str:
     return f"embeddings:poked:{conf.current().queue}"
 
 
-@cache
-def _queue() -> Queue:
-    """The queue of the pokes, on a connection of its own with short timeouts and no retries."""
-    pool = get_queue(conf.current().queue).connection.connection_pool
-    options: dict[str, Any] = {
-        **pool.connection_kwargs,
-        "socket_timeout": REDIS_TIMEOUT_SECONDS,
-        "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    redis = Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **options))
-    queue: Queue = get_queue(conf.current().queue, connection=redis, commit_mode="auto", serializer=JSONSerializer)
-    return queue
-
-
-@receiver(setting_changed)
-def _reset(*, setting: str, **kwargs: object) -> None:
-    if setting in {"EMBEDDINGS", "RQ_QUEUES"}:
-        _queue.cache_clear()
-
-
 def _job_timeout() -> int:
     settings = conf.current()
     return int(settings.drain_seconds + settings.request_timeout_seconds + 30)
@@ -152,7 +121,7 @@ def drain() -> None:
 def _forget_poke() -> None:
     """Saves that commit from now on need a poke of their own: this drain may already have looked."""
     try:
-        _queue().connection.delete(_coalesce_key())
+        broker.redis().delete(_coalesce_key())
     except (RedisError, OSError):
         logger.warning("Redis could not be reached at the start of a drain.")
 
@@ -166,7 +135,7 @@ def embed_here(task_ids: list[int], using: str) -> None:
 def eviction_policy() -> str | None:
     """Redis's `maxmemory-policy`; None where it cannot be asked."""
     try:
-        policy = _queue().connection.config_get("maxmemory-policy")
+        policy = broker.redis().config_get("maxmemory-policy")
     except (RedisError, OSError, KeyError):
         return None
     return next((str(value) for name, value in policy.items() if name == "maxmemory-policy"), None)

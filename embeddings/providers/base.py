@@ -11,15 +11,34 @@ from embeddings.exceptions import ConfigurationError, InputRejected
 
 
 @dataclass(frozen=True, slots=True)
+class Remaining:
+    """What is left of a quota, in requests or tokens, as the provider said with an answer.
+
+    `reset_seconds` is the time in which it is whole again.
+    """
+
+    limit: int
+    left: int
+    reset_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Embedded:
     """The answer to one request.
 
     `vectors` has one entry an input, in order, each `dimensions` floats: a list or a one-dimensional float32 array.
-    `tokens` is what the provider counted (and bills), None where it does not say.
+    `tokens` is what the provider counted (and bills), None where it does not say. `requests_left` and `tokens_left`
+    are what it said of the account's quotas.
     """
 
     vectors: Sequence[Any]
     tokens: int | None = None
+    requests_left: Remaining | None = None
+    tokens_left: Remaining | None = None
+
+
+# A text that every provider takes.
+PING = "ping"
 
 
 class Provider:
@@ -49,6 +68,8 @@ class Provider:
         self.dimensions = settings.dimensions
         self.options = settings.options
         self.timeout_seconds = settings.timeout_seconds
+        self.requests_per_minute = settings.requests_per_minute
+        self.tokens_per_minute = settings.tokens_per_minute
 
     def prepare(self) -> None:
         """Load what is slow to load. A worker calls it once before it forks, so that its jobs start quickly."""
@@ -60,6 +81,10 @@ class Provider:
         on as they came: whether their numbers are finite is checked outside, for all providers alike.
         """
         raise NotImplementedError
+
+    def ping(self) -> None:
+        """Ask for one harmless vector, to learn whether the provider works; raises as `embed` does."""
+        self.embed([PING])
 
     def cost(self, tokens: int) -> float | None:
         """US dollars for so many tokens; None where the price is not known."""

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from embeddings import checks, jobs, registry
+from embeddings import broker, checks, registry
 from embeddings.registry import Target
 from tests.testapp.models import Author, Memo, Post, Word
 
@@ -190,7 +190,7 @@ def test_embeddings_W014(redis_client):
 
 @pytest.mark.django_db
 def test_check_databases__redis_away(monkeypatch):
-    monkeypatch.setattr(jobs, "_queue", lambda: (_ for _ in ()).throw(ConnectionError()))
+    monkeypatch.setattr(broker, "redis", lambda: (_ for _ in ()).throw(ConnectionError()))
 
     assert checks.check_databases(None, databases=["default"]) == []
 

@@ -20,7 +20,7 @@ from django.utils import timezone
 import embeddings
 from embeddings import ledger, pipeline
 from embeddings.failure import Failure
-from embeddings.ledger import Claim, Completion, Request
+from embeddings.ledger import Claim, Completion, Request, sweeps
 from embeddings.models import EmbeddingBatch, EmbeddingTask, ProviderState, Status
 from embeddings.providers.dummy import DummyProvider
 from tests.integration import sessions
@@ -644,7 +644,7 @@ def test_forget__deletes_all_fields_of_these_objects() -> None:
 
 
 def test_sweep__moves_at_most_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "SWEEP_LIMIT", 2)
+    monkeypatch.setattr(sweeps, "SWEEP_LIMIT", 2)
     for _ in range(3):
         make_task("scheduled", available_at=timezone.now())
         make_task("processing", lease_until=timezone.now())

@@ -128,7 +128,7 @@ def test_worker__quarantines_only_the_text_that_kills_workers(workers, batch_siz
     wait_until(lambda: counts() == {"completed": batch_size - 1, "failed": 1}, seconds=40)
 
     task = EmbeddingTask.objects.get(status=Status.FAILED)
-    assert (task.object_id, task.error_kind, task.crashes) == (str(poison.pk), "crash", 3)
+    assert (task.object_id, task.error_kind, task.crashes) == (str(poison.pk), "crash", 5)
     assert Post.objects.filter(pk__in=[post.pk for post in posts], embedding=None).count() == 0
     assert worker.poll() is None
 

@@ -1,0 +1,50 @@
+"""The ledger: the only writer of task statuses.
+
+Each transition is one set-based statement that returns how many tasks it moved. Those made by workers never wait
+for a lock: a row that somebody else holds is left for later.
+"""
+
+from __future__ import annotations
+
+from embeddings.ledger.claims import (
+    claim,
+    claim_ids,
+    complete,
+    defer,
+    discard,
+    fail,
+    held,
+    lock,
+    postpone,
+    release,
+    renew,
+)
+from embeddings.ledger.operations import cancel, retry
+from embeddings.ledger.records import Claim, Completion, Request
+from embeddings.ledger.requests import forget, forget_orphans, request
+from embeddings.ledger.sweeps import has_claimable, promote_due, rescue
+
+__all__ = [
+    "Claim",
+    "Completion",
+    "Request",
+    "cancel",
+    "claim",
+    "claim_ids",
+    "complete",
+    "defer",
+    "discard",
+    "fail",
+    "forget",
+    "forget_orphans",
+    "has_claimable",
+    "held",
+    "lock",
+    "postpone",
+    "promote_due",
+    "release",
+    "renew",
+    "request",
+    "rescue",
+    "retry",
+]

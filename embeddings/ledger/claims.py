@@ -1,0 +1,134 @@
+"""Tasks in a worker's hand: taken under a lease, kept, settled, given back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import F
+from django.db.models.functions import Greatest, Now
+
+from embeddings import conf
+from embeddings.backoff import retry_delay
+from embeddings.failure import Failure
+from embeddings.ledger.records import Claim, Completion
+from embeddings.ledger.statements import delete, execute, held_tasks, move, tasks_of
+from embeddings.models import Status
+
+POSTPONE_SECONDS = 30.0
+
+
+def claim(provider: str, limit: int, *, worker: str, crashes: int = 0, using: str = DEFAULT_DB_ALIAS) -> list[Claim]:
+    """Take up to `limit` pending tasks of a provider, the most urgent first."""
+    return _claim("claim", {"provider": provider, "limit": limit, "crashes": crashes}, worker, using)
+
+
+def claim_ids(
+    ids: Collection[int], providers: Collection[str], *, worker: str, using: str = DEFAULT_DB_ALIAS
+) -> list[Claim]:
+    """Take exactly these tasks, as far as they are of these providers, wait, and nobody holds them."""
+    return _claim("claim_ids", {"ids": list(ids), "providers": list(providers)}, worker, using)
+
+
+def _claim(statement: str, params: dict[str, Any], worker: str, using: str) -> list[Claim]:
+    token = uuid.uuid4()
+    lease_seconds = conf.current().lease_seconds
+    rows = execute(statement, {**params, "worker": worker, "token": token, "lease_seconds": lease_seconds}, using)
+    return sorted((Claim(token, *row) for row in rows), key=lambda claimed: (claimed.sort_key, claimed.id))
+
+
+def renew(tokens: Collection[uuid.UUID], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Prolong leases that are still held."""
+    lease = timedelta(seconds=conf.current().lease_seconds)
+    return tasks_of(using).filter(lease_token__in=tokens).update(lease_until=Now() + lease)
+
+
+def lock(claims: Iterable[Claim], *, using: str) -> dict[int, int]:
+    """Lock held tasks for settling; returns {id: version}. Tasks lost to others or locked by them are missing.
+
+    Call it in a transaction, after the rows of the embedded objects are locked: a save locks in this order too.
+    """
+    return dict(
+        held_tasks(claims, using).order_by("pk").select_for_update(skip_locked=True).values_list("pk", "version")
+    )
+
+
+def held(claims: Iterable[Claim], *, using: str) -> set[int]:
+    """The ids of those tasks whose lease this worker has not lost."""
+    return set(held_tasks(claims, using).values_list("pk", flat=True))
+
+
+def complete(
+    completions: Sequence[Completion], *, model_id: str, dimensions: int, token: uuid.UUID, using: str
+) -> None:
+    """Record vectors that this transaction has written. Lock the tasks first."""
+    params = {
+        "ids": [c.id for c in completions],
+        "statuses": [c.status for c in completions],
+        "fingerprints": [c.fingerprint for c in completions],
+        "tokens_estimated": [c.tokens_estimated for c in completions],
+        "tokens": [c.tokens for c in completions],
+        "truncated": [c.truncated for c in completions],
+        "kept": [c.is_kept for c in completions],
+        "model_id": model_id,
+        "dimensions": dimensions,
+        "token": token,
+    }
+    execute("complete", params, using)
+
+
+def fail(claims: Sequence[Claim], failure: Failure, *, is_final: bool, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Record a failed attempt of tasks of one claim; returns how many are failed for good."""
+    settings = conf.current()
+    base, cap = settings.backoff_base_seconds, settings.backoff_cap_seconds
+    rows = execute(
+        "fail",
+        {
+            "ids": [c.id for c in claims],
+            "versions": [c.version for c in claims],
+            "delays": [retry_delay(c.attempts, base_seconds=base, cap_seconds=cap) for c in claims],
+            "is_final": is_final,
+            **failure.columns(),
+            "max_attempts": settings.max_attempts,
+            "token": claims[0].token,
+        },
+        using,
+    )
+    return sum(1 for (status,) in rows if status == Status.FAILED)
+
+
+def defer(claims: Iterable[Claim], until: datetime, failure: Failure, *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Let tasks wait for their provider's quota, together; no attempt is charged."""
+    return _give_back(claims, using, status=Status.RATE_LIMITED, available_at=until, **failure.columns())
+
+
+def postpone(claims: Iterable[Claim], failure: Failure, *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Try tasks again some time later, as often as it takes: what hinders them is not theirs; no attempt is charged."""
+    until = Now() + timedelta(seconds=POSTPONE_SECONDS)
+    return _give_back(claims, using, status=Status.SCHEDULED, available_at=until, **failure.columns())
+
+
+def release(claims: Iterable[Claim], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Give tasks back as they were, to be claimed again at once; no attempt is charged."""
+    return _give_back(claims, using, status=Status.PENDING)
+
+
+def _give_back(claims: Iterable[Claim], using: str, **values: Any) -> int:
+    values |= {"attempts": Greatest(F("attempts"), 1) - 1, "lease_token": None, "lease_until": None}
+    return move(held_tasks(claims, using), using, **values)
+
+
+def discard(claims: Iterable[Claim], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Delete held tasks whose objects are gone; returns how many.
+
+    One that was requested meanwhile is given back: an object with that key exists again.
+    """
+    claims = list(claims)
+    with transaction.atomic(using=using):
+        versions = lock(claims, using=using)
+        gone = {c.id for c in claims if versions.get(c.id) == c.version}
+        release([c for c in claims if c.id not in gone], using=using)
+        return delete(tasks_of(using).filter(pk__in=gone))

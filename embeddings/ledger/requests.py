@@ -1,0 +1,62 @@
+"""Tasks come and go with the objects: opened by saves, deleted with their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import QuerySet
+
+from embeddings import conf
+from embeddings.ledger.records import Request
+from embeddings.ledger.statements import delete, execute, tasks_of
+from embeddings.models import EmbeddingTask
+
+
+def request(
+    requests: Iterable[Request],
+    *,
+    batch_id: int | None = None,
+    is_overwritten: bool = False,
+    using: str = DEFAULT_DB_ALIAS,
+) -> list[int]:
+    """Open the tasks of changed objects, in the caller's transaction; returns the ids of those that have work to do.
+
+    `is_overwritten` says that somebody else has written the columns: what is known of their vectors is void.
+    """
+    unique = {(r.content_type_id, r.object_id, r.field): r for r in requests}.values()
+    if not unique:
+        return []
+    head_starts = conf.current().head_start_seconds
+    rows = execute(
+        "request",
+        {
+            "content_type_ids": [r.content_type_id for r in unique],
+            "object_ids": [r.object_id for r in unique],
+            "fields": [r.field for r in unique],
+            "providers": [r.provider for r in unique],
+            "priorities": [r.priority for r in unique],
+            "head_starts": [head_starts[r.priority] for r in unique],
+            "delays": [r.delay_seconds for r in unique],
+            "fingerprints": [r.fingerprint for r in unique],
+            "batch_id": batch_id,
+            "is_overwritten": is_overwritten,
+        },
+        using,
+    )
+    return [row[0] for row in rows]
+
+
+def forget(content_type_id: int, object_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Delete the tasks of objects that are gone; returns how many."""
+    return delete(tasks_of(using).filter(content_type_id=content_type_id, object_id__in=object_ids))
+
+
+def forget_orphans(orphans: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Delete tasks whose objects a query says are gone; returns how many.
+
+    It is asked again under the lock: an object with the key may exist again since.
+    """
+    with transaction.atomic(using=using):
+        free = list(orphans.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True))
+        return delete(orphans.filter(pk__in=free))

@@ -1,0 +1,52 @@
+"""How the ledger talks to the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db import connections, transaction
+from django.db.models import F, Lookup, QuerySet
+from django.db.models.functions import Now
+
+from embeddings import sql
+from embeddings.ledger.records import Claim
+from embeddings.models import EmbeddingTask
+
+
+def execute(statement: str, params: dict[str, Any], using: str) -> list[tuple[Any, ...]]:
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql.load(statement), params)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def tasks_of(using: str) -> QuerySet[EmbeddingTask]:
+    return EmbeddingTask.objects.using(using)
+
+
+def held_tasks(claims: Iterable[Claim], using: str) -> QuerySet[EmbeddingTask]:
+    """The claimed tasks whose lease is not lost."""
+    claims = list(claims)
+    return tasks_of(using).filter(pk__in=[c.id for c in claims], lease_token__in={c.token for c in claims})
+
+
+def delete(tasks: QuerySet[EmbeddingTask]) -> int:
+    return tasks._raw_delete(tasks.db) or 0  # Django returns None where it need not ask the database
+
+
+def move(tasks: QuerySet[EmbeddingTask], using: str, **values: Any) -> int:
+    """Update the tasks that nobody else holds just now; returns how many."""
+    free = tasks.select_for_update(skip_locked=True, of=("self",)).values("pk")
+    with transaction.atomic(using=using):
+        return tasks_of(using).filter(AnyOf(F("pk"), ArraySubquery(free))).update(updated_at=Now(), **values)
+
+
+class AnyOf(Lookup):
+    """`column = ANY (ARRAY (subquery))`: one run of the subquery. With `IN` a plan may run it anew for each row, and
+    take more rows than its LIMIT."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        column, column_params = self.process_lhs(compiler, connection)
+        array, array_params = self.process_rhs(compiler, connection)
+        return f"{column} = ANY ({array})", (*column_params, *array_params)
