@@ -1,31 +1,46 @@
-"""One request to a provider, made in a thread: no database here."""
+"""Requests to providers, made in threads: no database here."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Any
 
-from embeddings.exceptions import InputRejected, ProviderMisconfigured, TransientError
+from embeddings.exceptions import InputRejected, ProviderMisconfigured, RateLimited, TransientError
 from embeddings.intake import Effect, ProviderRequest, Settlement
 from embeddings.providers import Embedded, Provider
 
 
 @dataclass(frozen=True, slots=True)
+class Pong:
+    """What a ping got: nothing went wrong, or an exception; after how many seconds."""
+
+    provider: Provider
+    seconds: float
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: vectors or an exception, and after how many seconds."""
+    """What a request got: vectors or an exception, after how many seconds.
+
+    After an exception that may say something of the provider and not of the texts, `pong` tells which it is.
+    """
 
     request: ProviderRequest
     seconds: float
     embedded: Embedded | None = None
     error: Exception | None = None
+    pong: Pong | None = None
 
     def settlements(self) -> list[Settlement]:
         """One an item; the tokens that were paid are shared out by estimate, equal texts paid for once."""
         assert self.embedded is not None
         paid = self.embedded.tokens
-        estimated = sum(same[0].text.tokens for same in self.request.items)
+        estimated = self.request.tokens
         settlements = []
         for same, vector in zip(self.request.items, self.embedded.vectors, strict=True):
             for copy, item in enumerate(same):
@@ -35,15 +50,79 @@ class Answer:
         return settlements
 
 
+class Calls:
+    """The calls of one drain that are in flight, each on a thread."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._concurrency = concurrency
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="embed")
+        self._requests: dict[Future[Answer], ProviderRequest] = {}
+        self._pings: dict[Future[Pong], str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._requests or self._pings)
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._requests) < self._concurrency
+
+    @property
+    def requests(self) -> list[ProviderRequest]:
+        """Those without an answer, and the one whose answer is being handled."""
+        return list(self._requests.values())
+
+    @property
+    def pinged(self) -> set[str]:
+        """The aliases of the providers that have a ping to answer."""
+        return set(self._pings.values())
+
+    def send(self, request: ProviderRequest) -> None:
+        self._requests[self._pool.submit(call, request)] = request
+
+    def ping(self, provider: Provider) -> None:
+        self._pings[self._pool.submit(ping, provider)] = provider.alias
+
+    def wait(self, seconds: float) -> Iterator[Answer | Pong]:
+        """The answers that come within so many seconds: the first, and all that have come until it is handled."""
+        in_flight: list[Future[Any]] = [*self._requests, *self._pings]
+        wait(in_flight, seconds, FIRST_COMPLETED)
+        while done := [future for future in self._requests if future.done()]:
+            for answered in done:
+                yield answered.result()
+                del self._requests[answered]
+        for echoed in [future for future in self._pings if future.done()]:
+            del self._pings[echoed]
+            yield echoed.result()
+
+    def end(self) -> None:
+        """Let go of the threads without waiting for them."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
 def call(request: ProviderRequest) -> Answer:
     """Ask the provider and check what it returns. Never raises."""
     started = time.monotonic()
     try:
         embedded = request.provider.embed(request.texts)
         _check(embedded, len(request.texts), request.provider)
-    except Exception as exc:
+    except (RateLimited, InputRejected) as exc:  # these say themselves whom they are about
         return Answer(request, time.monotonic() - started, error=exc)
+    except Exception as exc:
+        seconds = time.monotonic() - started
+        return Answer(request, seconds, error=exc, pong=ping(request.provider))
     return Answer(request, time.monotonic() - started, embedded=embedded)
+
+
+def ping(provider: Provider) -> Pong:
+    """Ask the provider for one harmless vector. Never raises."""
+    started = time.monotonic()
+    try:
+        provider.ping()
+    except InputRejected:
+        pass  # an answer, though a strange one
+    except Exception as exc:
+        return Pong(provider, time.monotonic() - started, exc)
+    return Pong(provider, time.monotonic() - started)
 
 
 def _check(embedded: Embedded, inputs: int, provider: Provider) -> None:

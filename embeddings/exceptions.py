@@ -7,6 +7,7 @@
     ├── RowLocked                   another transaction would not let go of an object
     └── ProviderError               a request to a provider did not give vectors
         ├── RateLimited             wait; nothing is wrong with the texts
+        │   └── QuotaUsedUp         … as we found before asking
         ├── TransientError          try again; nothing is known to be wrong
         ├── InputRejected           the provider will never take one of these texts
         │   └── InputTooLong        … because it is too long
@@ -58,6 +59,10 @@ class RateLimited(ProviderError):
         """`retry_after` is the provider's own wish, in seconds from now, when it gave one."""
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class QuotaUsedUp(RateLimited):
+    """The quota of the provider is used up for now: by our own count, or by what it said with its last answer."""
 
 
 class TransientError(ProviderError):

@@ -66,6 +66,11 @@ class ProviderRequest:
     def claims(self) -> list[Claim]:
         return [item.claim for items in self.items for item in items]
 
+    @property
+    def tokens(self) -> int:
+        """The estimate for its texts."""
+        return sum(same[0].text.tokens for same in self.items)
+
     def part(self, start: int, stop: int) -> ProviderRequest:
         """The request for some of the texts."""
         return ProviderRequest(self.provider, self.using, self.texts[start:stop], self.items[start:stop], self.cuts)
@@ -141,7 +146,7 @@ def _shape(provider: Provider, using: str, items: Iterable[Item]) -> list[Provid
     groups = batching.split(
         ((same, same[0].text.tokens) for same in by_fingerprint.values()),
         max_inputs=min(provider.max_inputs, conf.current().batch_size),
-        max_tokens=provider.max_request_tokens,
+        max_tokens=min(provider.max_request_tokens, provider.tokens_per_minute or provider.max_request_tokens),
     )
     return [
         ProviderRequest(

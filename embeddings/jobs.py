@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from contextlib import suppress
@@ -31,6 +32,8 @@ MAX_WAITING_POKES = 50
 _redis_failed_at = float("-inf")
 # Set when the process is asked to stop: drains settle what is in flight and give the rest back.
 stop_requested = threading.Event()
+# Set when it is asked again: what is in flight is given back too.
+hurry_requested = threading.Event()
 
 
 def schedule(task_ids: list[int], *, using: str = DEFAULT_DB_ALIAS) -> None:
@@ -100,7 +103,8 @@ def _coalesce_key() -> str:
 
 def _job_timeout() -> int:
     settings = conf.current()
-    return int(settings.drain_seconds + settings.request_timeout_seconds + 30)
+    # The last request, and the ping after it.
+    return int(settings.drain_seconds + 2 * settings.request_timeout_seconds + 30)
 
 
 def drain() -> None:
@@ -108,9 +112,14 @@ def drain() -> None:
     job = get_current_job()
     worker = (job.worker_name if job else None) or "unknown"
     _forget_poke()
-    settings = conf.current()
+    parent = os.getppid()
+
+    def stop() -> bool:  # A child whose parent was killed would go on, unseen, beside the worker that replaces it.
+        return stop_requested.is_set() or os.getppid() != parent
+
+    seconds = conf.current().drain_seconds
     try:
-        outcome = Drain(worker, seconds=settings.drain_seconds, stop=stop_requested, on_backlog=poke).run()
+        outcome = Drain(worker, seconds=seconds, stop=stop, hurry=hurry_requested.is_set, on_backlog=poke).run()
     except Exception as exc:
         with suppress(DatabaseError):
             heartbeats.erred(worker, f"{type(exc).__name__}: {Failure.of(exc).message}")

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Case, DateTimeField, F, Q, QuerySet, Value, When
+from django.db.models import Case, DateTimeField, F, Q, QuerySet, When
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Greatest, Now
 
@@ -22,34 +21,39 @@ from embeddings.models import ProviderState
 DEFAULT_COOLDOWN_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """A provider that may be called. `is_probe`: one task is to show whether it works again."""
-
-    alias: str
-    is_probe: bool
+Reason = ProviderState.Reason
 
 
-def open_lanes(aliases: Iterable[str]) -> list[Lane]:
-    """The providers among `aliases` that may be called now."""
-    lanes = {alias: Lane(alias, is_probe=False) for alias in aliases}
-    blocked = _states().filter(alias__in=lanes).exclude(blocked_reason="").annotate(is_over=_IS_OVER)
-    for alias, reason, is_over in blocked.values_list("alias", "blocked_reason", "is_over"):
-        if not is_over:
-            del lanes[alias]
-        elif reason != ProviderState.Reason.RATE_LIMIT:
-            lanes[alias] = Lane(alias, is_probe=True)
-    return list(lanes.values())
+def open_lanes(aliases: Iterable[str]) -> list[str]:
+    """Those of the providers that may be called now, in their order."""
+    aliases = list(aliases)
+    blocked = _states().filter(alias__in=aliases).exclude(blocked_reason="")
+    closed = set(blocked.exclude(_IS_OVER, blocked_reason=Reason.RATE_LIMIT).values_list("alias", flat=True))
+    return [alias for alias in aliases if alias not in closed]
 
 
-_IS_OVER = Case(When(blocked_until__lte=Now(), then=Value(True)), default=Value(False))
+def due_probes(aliases: Iterable[str]) -> list[str]:
+    """Those of the providers with an open circuit that it is time to ping."""
+    due = _states().filter(_IS_OVER, alias__in=list(aliases), blocked_reason__in=_NEEDS_PROBE)
+    return list(due.order_by("alias").values_list("alias", flat=True))
+
+
+def take_probe(alias: str) -> bool:
+    """Reserve the ping of a provider; False if another worker was quicker."""
+    next_probe = Now() + timedelta(seconds=conf.current().circuit_open_seconds)
+    due = _states().filter(_IS_OVER, alias=alias, blocked_reason__in=_NEEDS_PROBE)
+    return due.update(blocked_until=next_probe, updated_at=Now()) == 1
+
+
+_IS_OVER = Q(blocked_until__lte=Now())
+_NEEDS_PROBE = (Reason.CIRCUIT, Reason.CONFIGURATION)
 
 
 def succeeded(alias: str) -> None:
     """A request was answered: the provider works."""
     troubled = _states().filter(alias=alias).exclude(blocked_reason="", failures_in_a_row=0)
     # A cooldown that still runs stays: the answer may be to a request sent before the 429.
-    troubled.exclude(blocked_reason=ProviderState.Reason.RATE_LIMIT, blocked_until__gt=Now()).update(
+    troubled.exclude(blocked_reason=Reason.RATE_LIMIT, blocked_until__gt=Now()).update(
         blocked_until=None, blocked_reason="", failures_in_a_row=0, updated_at=Now()
     )
 
@@ -58,34 +62,42 @@ def rate_limited(alias: str, retry_after: float | None, message: str) -> datetim
     """Cool the whole provider down; returns until when. The provider's own wish is the minimum."""
     seconds = DEFAULT_COOLDOWN_SECONDS if retry_after is None else retry_after
     until = Now() + timedelta(seconds=seconds + random.uniform(0, 0.1 + seconds / 10))
-    state = _block(alias, ProviderState.Reason.RATE_LIMIT, until, message)
-    assert state.blocked_until is not None
-    return state.blocked_until
+    return _block(alias, Reason.RATE_LIMIT, until, message)
 
 
-def transient_failure(alias: str, message: str) -> bool:
-    """Count a failure; returns whether the provider's circuit is open now (so nothing is to be charged)."""
+def wait_for_quota(alias: str, seconds: float, message: str) -> datetime:
+    """Let the provider rest until its quota has refilled; returns until when."""
+    return _block(alias, Reason.RATE_LIMIT, Now() + timedelta(seconds=seconds), message)
+
+
+def resume(alias: str) -> bool:
+    """Let the provider be called at once, whatever blocks it; returns whether anything did."""
+    blocked = _states().filter(alias=alias).exclude(blocked_reason="")
+    return blocked.update(blocked_until=None, blocked_reason="", failures_in_a_row=0, updated_at=Now()) == 1
+
+
+def transient_failure(alias: str, message: str, *, retry_after: float = 0.0) -> int:
+    """Count a failure of the provider, and open its circuit after several; returns how many there were in a row."""
     settings = conf.current()
     _states().get_or_create(alias=alias)
     _states().filter(alias=alias).update(
         failures_in_a_row=F("failures_in_a_row") + 1, last_error=message, updated_at=Now()
     )
     state = _states().get(alias=alias)
-    is_open = state.blocked_reason in {ProviderState.Reason.CIRCUIT, ProviderState.Reason.CONFIGURATION}
-    if state.failures_in_a_row < settings.circuit_failures and not is_open:
-        return False
-    until = Now() + timedelta(seconds=settings.circuit_open_seconds)
-    _block(alias, ProviderState.Reason.CIRCUIT, until, message)
-    return True
+    if state.failures_in_a_row >= settings.circuit_failures or state.blocked_reason in _NEEDS_PROBE:
+        until = Now() + timedelta(seconds=max(settings.circuit_open_seconds, retry_after))
+        _block(alias, Reason.CIRCUIT, until, message)
+    return state.failures_in_a_row
 
 
 def misconfigured(alias: str, message: str) -> None:
     """Pause the provider: no request can work until somebody changes something; a probe looks from time to time."""
     until = Now() + timedelta(seconds=conf.current().circuit_open_seconds)
-    _block(alias, ProviderState.Reason.CONFIGURATION, until, message)
+    _block(alias, Reason.CONFIGURATION, until, message)
 
 
-def _block(alias: str, reason: str, until: CombinedExpression, message: str) -> ProviderState:
+def _block(alias: str, reason: str, until: CombinedExpression, message: str) -> datetime:
+    """Close the provider's lane; a block that lasts longer already keeps its end."""
     _states().get_or_create(alias=alias)
     later = Case(
         When(Q(blocked_until__isnull=False), then=Greatest(F("blocked_until"), until)),
@@ -95,7 +107,9 @@ def _block(alias: str, reason: str, until: CombinedExpression, message: str) -> 
     _states().filter(alias=alias).update(
         blocked_until=later, blocked_reason=reason, last_error=message, updated_at=Now()
     )
-    return _states().get(alias=alias)
+    blocked_until = _states().get(alias=alias).blocked_until
+    assert blocked_until is not None
+    return blocked_until
 
 
 def _states() -> QuerySet[ProviderState]:

@@ -8,36 +8,42 @@ flight.
 from __future__ import annotations
 
 import contextlib
-import threading
+import logging
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 
-from django.db import DatabaseError, DataError, IntegrityError, connections
+from django.db import DatabaseError
 
-from embeddings import conf, heartbeats, intake, ledger, limiter, metrics, remedies, selection, settlement
-from embeddings.batching import halve
-from embeddings.calling import Answer, call
-from embeddings.exceptions import RowLocked
+from embeddings import (
+    conf,
+    heartbeats,
+    ledger,
+    limiter,
+    metrics,
+    quotas,
+    remedies,
+    selection,
+    timeouts,
+)
+from embeddings.calling import Answer, Calls, Pong
 from embeddings.failure import Failure
-from embeddings.intake import ProviderRequest, Settlement
-from embeddings.ledger import Claim
+from embeddings.finishing import Finisher
+from embeddings.hand import Hand, Outcome
+from embeddings.providers import Provider, get_provider
+from embeddings.reading import Reader
+from embeddings.sending import Sender
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 2.0
 # How soon rows that somebody else had locked are tried again.
 BUSY_SECONDS = 0.05
+# A drain that was asked to stop looks so often whether it has to hurry.
+HURRY_SECONDS = 0.1
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What a drain did, in tasks."""
-
-    claimed: int = 0
-    completed: int = 0
-    failed: int = 0
-    rate_limited: int = 0
+def _never() -> bool:
+    return False
 
 
 class Drain:
@@ -48,21 +54,28 @@ class Drain:
         worker: str,
         *,
         seconds: float = 0.0,
-        stop: threading.Event | None = None,
+        stop: Callable[[], bool] = _never,
+        hurry: Callable[[], bool] = _never,
         on_backlog: Callable[[], object] | None = None,
         has_heartbeat: bool = True,
     ) -> None:
-        """`on_backlog` is called once when a claim came back full, so that idle workers can be called in."""
+        """`stop` says that nothing new is to be begun, `hurry` that nothing in flight is to be waited for.
+
+        `on_backlog` is called once when a claim came back full, so that idle workers can be called in.
+        """
         self.worker = worker
         self.settings = conf.current()
         self.outcome = Outcome()
         self._deadline = time.monotonic() + seconds
-        self._stop = stop or threading.Event()
+        self._stop = stop
+        self._hurry = hurry
+        self._stopped_at: float | None = None
         self._on_backlog = on_backlog
         self._has_heartbeat = has_heartbeat
-        self._ready: deque[ProviderRequest] = deque()
-        self._in_flight: dict[Future[Answer], ProviderRequest] = {}
-        self._unsettled: list[Settlement] = []
+        self._hand = Hand(Calls(self.settings.concurrency))
+        self._finisher = Finisher(self._hand, self.outcome, self._keep_alive)
+        self._reader = Reader(self._hand, self.outcome, self._finisher, self._keep_alive)
+        self._sender = Sender(self._hand, self.outcome)
         self._reported = Outcome()
         self._renewed_at = self._beaten_at = time.monotonic()
 
@@ -72,218 +85,186 @@ class Drain:
 
     def run_tasks(self, ids: Collection[int], using: str) -> Outcome:
         """Work exactly these tasks, as far as their providers may be called now."""
-        providers = [lane.alias for lane in selection.open_lanes()]
-        claims = ledger.claim_ids(ids, providers, worker=self.worker, using=using)
-        self._take(claims, using)
-        return self._work(lambda: 0)
+        waiting = list(ids)
+
+        def claim_once() -> int:
+            lanes = self._lanes()
+            if self._hand.calls.pinged or not waiting:
+                return 0
+            claims = ledger.claim_ids(waiting, lanes, worker=self.worker, using=using)
+            waiting.clear()
+            self._reader.read(claims, using)
+            return len(claims)
+
+        return self._work(claim_once)
 
     def _work(self, claim_more: Callable[[], int]) -> Outcome:
-        with ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="embed") as pool:
-            try:
-                while True:
-                    self._release_blocked()
-                    self._submit(pool)
-                    claimed = 0 if self._ready else claim_more()
-                    self._submit(pool)
-                    if not claimed and not self._in_hand():
-                        break
-                    self._collect()
-                    self._settle_again()
-                    self._keep_alive()
-            except Exception:
-                self._abandon()
-                raise
-        self._beat()
+        try:
+            with timeouts.bounded(self.settings.databases):
+                while self._step(claim_more):
+                    pass
+                self._beat()
+        except Exception:
+            with contextlib.suppress(DatabaseError):  # The leases run out.
+                self._let_go()
+            raise
+        finally:
+            self._hand.calls.end()
         return self.outcome
 
-    def _in_hand(self) -> bool:
-        return bool(self._ready or self._in_flight or self._unsettled)
+    def _step(self, claim_more: Callable[[], int]) -> bool:
+        """One turn of the loop; returns whether there is to be another."""
+        self._send()
+        claimed = 0 if self._sender.has_request() else claim_more()
+        self._send()
+        if not claimed and not self._hand:
+            return False
+        if self._is_grace_over():
+            self._let_go()
+            return False
+        self._collect()
+        self._settle_again()
+        self._keep_alive()
+        return True
+
+    # Claiming.
 
     def _claim(self) -> int:
         """Claim from every open lane of every database; returns the number of tasks."""
-        if self._stop.is_set() or time.monotonic() >= self._deadline:
+        if self._stop() or time.monotonic() >= self._deadline or self._hand.has_suspects():  # they are worked alone
             return 0
-        if any(claim.crashes for request in self._in_flight.values() for claim in request.claims):
-            return 0  # suspects are worked alone
-        lanes = selection.open_lanes()
+        lanes = self._lanes()
         if not lanes:
             return 0
         for using in self.settings.databases:
             ledger.promote_due(using=using)
-        if not self._in_hand():
+        if not self._hand:
             claims, using = selection.suspects(lanes, worker=self.worker)
             if claims:
-                self._take(claims, using)
+                self._reader.read(claims, using)
                 return len(claims)
-        return self._claim_batches(lanes)
-
-    def _claim_batches(self, lanes: list[limiter.Lane]) -> int:
-        busy = {request.provider.alias for request in [*self._ready, *self._in_flight.values()]}
         claimed = 0
-        for claims, using in selection.next_batches(lanes, busy=busy, worker=self.worker):
+        for claims, using in selection.next_batches(lanes, worker=self.worker):
             claimed += len(claims)
             if len(claims) == self.settings.batch_size and self._on_backlog:
                 self._on_backlog()
                 self._on_backlog = None
-            self._take(claims, using)
+            self._reader.read(claims, using)
         return claimed
 
-    def _take(self, claims: Sequence[Claim], using: str) -> None:
-        self.outcome.claimed += len(claims)
-        try:
-            self._read(claims, using)
-        except DatabaseError:
-            ledger.release(claims, using=using)
-            raise
+    def _lanes(self) -> list[str]:
+        """The providers to claim for now. Those whose circuit is open are pinged when it is time to."""
+        working = selection.working_providers()
+        for alias in limiter.due_probes(working):
+            if limiter.take_probe(alias):
+                self._hand.calls.ping(get_provider(alias))
+        return [alias for alias in limiter.open_lanes(working) if not self._sender.rests(alias)]
 
-    def _read(self, claims: Sequence[Claim], using: str) -> None:
-        """Read the tasks' texts; an error that only some of them cause fails only those."""
-        if not claims:
-            return
-        try:
-            taken = intake.take(claims, using)
-        except Exception as exc:
-            if not connections[using].is_usable():
-                raise
-            if len(claims) == 1:
-                self._fail(claims[0], exc, using)
-                return
-            for half in halve(claims):
-                self._read(half, using)
-            return
-        self._settle(taken.settlements)
-        for postponed, failure in taken.postponed:
-            ledger.postpone(postponed, failure, using=using)
-        for claim, failure in taken.failures:
-            self.outcome.failed += ledger.fail([claim], failure, is_final=True, using=using)
-        self._ready.extend(taken.requests)
+    # Calling.
 
-    def _submit(self, pool: ThreadPoolExecutor) -> None:
-        if self._stop.is_set():
-            given_back, self._ready = self._ready, deque()
-            remedies.release(given_back)
-        while self._ready and len(self._in_flight) < self.settings.concurrency:
-            request = self._ready.popleft()
-            self._in_flight[pool.submit(call, request)] = request
+    def _send(self) -> None:
+        self._sender.release_blocked()
+        if self._stop():
+            self._sender.release_all()
+        self._sender.send()
 
-    def _release_blocked(self) -> None:
-        """Give back what is ready for a provider that, as another worker has found, is not to be called now."""
-        aliases = {request.provider.alias for request in self._ready}
-        if aliases and len(self._in_flight) < self.settings.concurrency:
-            for alias in aliases.difference(lane.alias for lane in limiter.open_lanes(aliases)):
-                remedies.release(self._take_ready(alias))
+    def _patience(self) -> float:
+        """Seconds until something else is due than the next answer."""
+        patience = min(1.0, self.settings.lease_seconds / 4, self._sender.rest_seconds())
+        if self._stop():
+            patience = min(patience, HURRY_SECONDS)
+        return min(patience, BUSY_SECONDS) if self._hand.unsettled else patience
 
     def _collect(self) -> None:
         """Wait for the next answers, at most until something else is due; handle all there are."""
-        if not self._in_flight:
-            time.sleep(BUSY_SECONDS if self._unsettled else 0)
+        if not self._hand.calls:
+            time.sleep(self._patience() if self._hand else 0)
             return
-        timeout = BUSY_SECONDS if self._unsettled else min(1.0, self.settings.lease_seconds / 4)
-        done, _ = wait(self._in_flight, timeout, FIRST_COMPLETED)
-        while done:
-            for future in done:
-                self._handle(future.result())
-                del self._in_flight[future]
-            # One of them may say that no more requests are to be sent.
-            done = {future for future in self._in_flight if future.done()}
+        for answer in self._hand.calls.wait(self._patience()):
+            if isinstance(answer, Pong):
+                self._record_ping(answer)
+                remedies.learn(answer)
+            else:
+                self._handle(answer)
 
     def _handle(self, answer: Answer) -> None:
-        self._record(answer)
-        alias = answer.request.provider.alias
-        if answer.error is None:
-            limiter.succeeded(alias)
-            self._settle(answer.settlements())
-        else:
-            done = remedies.remedy(answer.request, answer.error, lambda: self._take_ready(alias))
+        provider = answer.request.provider
+        embedded = answer.embedded
+        tokens = embedded.tokens if embedded else None
+        self._record(provider, len(answer.request.texts), answer.seconds, answer.error, tokens)
+        if answer.pong:
+            self._record_ping(answer.pong)
+        if embedded is None:
+            done = remedies.remedy(answer, lambda: self._hand.take_ready(provider.alias))
             self.outcome.failed += done.failed
             self.outcome.rate_limited += done.rate_limited
-            self._ready.extend(done.again)
+            self._hand.ready.extend(done.again)
+            return
+        limiter.succeeded(provider.alias)
+        self._finisher.settle(answer.settlements())
+        quotas.correct(provider, estimated=answer.request.tokens, actual=embedded.tokens)
+        left = quotas.seconds_to_wait(embedded.requests_left, 1)
+        left = max(left, quotas.seconds_to_wait(embedded.tokens_left, answer.request.tokens))
+        if left:
+            self._sender.let_rest(provider, left)
 
-    def _record(self, answer: Answer) -> None:
+    def _record_ping(self, pong: Pong) -> None:
+        quotas.spend(pong.provider, 1)
+        self._record(pong.provider, 1, pong.seconds, pong.error, None)
+
+    def _record(
+        self, provider: Provider, inputs: int, seconds: float, error: Exception | None, tokens: int | None
+    ) -> None:
+        outcome = "ok" if error is None else Failure.of(error).kind
         metrics.record_call(
-            answer.request.provider,
-            inputs=len(answer.request.texts),
-            tokens=answer.embedded.tokens if answer.embedded else None,
-            seconds=answer.seconds,
-            outcome="ok" if answer.error is None else Failure.of(answer.error).kind,
-            worker=self.worker,
+            provider, inputs=inputs, tokens=tokens, seconds=seconds, outcome=outcome, worker=self.worker
         )
 
-    def _abandon(self) -> None:
-        """Give back what is in hand before an error ends the drain; where that fails too, the leases run out."""
-        with contextlib.suppress(DatabaseError):
-            for using, claims in self._held().items():
-                ledger.release(claims, using=using)
-
-    def _take_ready(self, alias: str) -> list[ProviderRequest]:
-        """Remove and return the requests that are ready for one provider."""
-        mine = [request for request in self._ready if request.provider.alias == alias]
-        self._ready = deque(request for request in self._ready if request.provider.alias != alias)
-        return mine
-
-    def _settle(self, settlements: Sequence[Settlement]) -> None:
-        """Write vectors; an error that only some rows cause (a trigger, a constraint) fails only their tasks."""
-        if not settlements:
-            return
-        try:
-            settled = settlement.settle(settlements)
-        except DatabaseError as exc:
-            if not all(connections[using].is_usable() for using in {s.item.using for s in settlements}):
-                raise
-            if len(settlements) == 1:
-                item = settlements[0].item
-                self._fail(item.claim, exc, item.using)
-                return
-            for half in halve(settlements):
-                self._settle(half)
-            return
-        self.outcome.completed += settled.completed
-        self._unsettled += settled.busy
-
-    def _fail(self, claim: Claim, exc: Exception, using: str) -> None:
-        """Charge an attempt for an error that is not a provider's; what the database refuses, it will refuse again."""
-        if isinstance(exc, RowLocked):
-            ledger.postpone([claim], Failure.of(exc), using=using)
-            return
-        is_final = isinstance(exc, IntegrityError | DataError)
-        self.outcome.failed += ledger.fail([claim], Failure.of(exc), is_final=is_final, using=using)
+    # Staying and leaving.
 
     def _settle_again(self) -> None:
-        """Try once more what others had locked; when time is up, give it back or postpone it."""
-        waiting, self._unsettled = self._unsettled, []
-        self._settle(waiting)
-        if not self._stop.is_set() and time.monotonic() < self._deadline:
-            return
-        waiting, self._unsettled = self._unsettled, []
-        for item in (locked.item for locked in waiting):
-            if self._stop.is_set():
-                ledger.release([item.claim], using=item.using)
-            else:
-                self._fail(item.claim, RowLocked(), item.using)
+        """Try once more what others had locked; when time is up, give it back or leave it for later."""
+        self._finisher.settle_again()
+        if self._stop():
+            for waiting in self._hand.take_unsettled():
+                ledger.release([waiting.item.claim], using=waiting.item.using)
+        elif time.monotonic() >= self._deadline:
+            self._finisher.give_up()
+
+    def _is_grace_over(self) -> bool:
+        """Whether what is in flight is not to be waited for any longer."""
+        if self._hurry():
+            return True
+        if not self._stop():
+            return False
+        self._stopped_at = self._stopped_at or time.monotonic()
+        return time.monotonic() - self._stopped_at >= self.settings.grace_seconds
+
+    def _let_go(self) -> None:
+        """Give back all that is in hand; answers that still come are dropped."""
+        for using, claims in self._hand.claims().items():
+            ledger.release(claims, using=using)
 
     def _keep_alive(self) -> None:
+        """Renew leases and beat, when it is time to."""
         now = time.monotonic()
-        if now - self._renewed_at > self.settings.lease_seconds / 4:
-            self._renewed_at = now
-            self._renew()
-        if now - self._beaten_at > HEARTBEAT_SECONDS:
-            self._beaten_at = now
-            self._beat()
+        try:
+            if now - self._renewed_at > self.settings.lease_seconds / 4:
+                self._renewed_at = now
+                self._renew()
+            if now - self._beaten_at > HEARTBEAT_SECONDS:
+                self._beaten_at = now
+                self._beat()
+        except DatabaseError as exc:
+            if not timeouts.is_timeout(exc):
+                raise
+            logger.warning("Worker %s could not report: %s", self.worker, exc)
 
     def _renew(self) -> None:
-        for using, claims in self._held().items():
+        for using, claims in self._hand.claims().items():
             ledger.renew({claim.token for claim in claims}, using=using)
         for using in self.settings.databases:
             ledger.rescue(using=using)  # The parent sweeps only while no job runs.
-
-    def _held(self) -> dict[str, list[Claim]]:
-        """All tasks in hand, by database."""
-        held: dict[str, list[Claim]] = defaultdict(list)
-        for request in [*self._ready, *self._in_flight.values()]:
-            held[request.using] += request.claims
-        for waiting in self._unsettled:
-            held[waiting.item.using].append(waiting.item.claim)
-        return held
 
     def _beat(self) -> None:
         if not self._has_heartbeat:
@@ -291,7 +272,7 @@ class Drain:
         done, reported = self.outcome, self._reported
         heartbeats.beat(
             self.worker,
-            claimed=sum(len(claims) for claims in self._held().values()),
+            claimed=sum(len(claims) for claims in self._hand.claims().values()),
             completed=done.completed - reported.completed,
             failed=done.failed - reported.failed,
             rate_limited=done.rate_limited - reported.rate_limited,

@@ -1,4 +1,8 @@
-"""What becomes of a request that gave no vectors: its tasks wait, go back or fail, or its texts are sent again."""
+"""What becomes of a request that gave no vectors: its tasks wait, go back or fail, or its texts are sent again.
+
+The error's class says what to do. Where it does not say whether the texts or the provider are to blame, a ping does
+(`calling.call`): if the provider answers that, the request is to blame, and an attempt is charged. If not, nothing is.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from embeddings import conf, ledger, limiter
+from embeddings.backoff import retry_delay
 from embeddings.batching import halve
-from embeddings.exceptions import InputRejected, InputTooLong, ProviderMisconfigured, RateLimited
+from embeddings.calling import Answer, Pong
+from embeddings.exceptions import InputRejected, InputTooLong, ProviderMisconfigured, RateLimited, TransientError
 from embeddings.failure import Failure
 from embeddings.intake import ProviderRequest
 
@@ -27,21 +33,33 @@ class Remedy:
     again: list[ProviderRequest] = field(default_factory=list)
 
 
-def remedy(request: ProviderRequest, error: Exception, take_others: TakeOthers) -> Remedy:
-    """Act on an error by its class. `take_others` is called if the provider is not to be called for now."""
-    alias = request.provider.alias
-    match error:
-        case RateLimited():
-            return _cool_down(request, error, take_others)
-        case InputRejected():
+def remedy(answer: Answer, take_others: TakeOthers) -> Remedy:
+    """Act on an error. `take_others` is called if the provider is not to be called for now."""
+    request, error, pong = answer.request, answer.error, answer.pong
+    assert error is not None
+    if isinstance(error, RateLimited):
+        return _cool_down(request, error, take_others)
+    if pong is None or pong.error is None:
+        limiter.succeeded(request.provider.alias)
+        is_sure = isinstance(error, InputRejected | ProviderMisconfigured)
+        return _isolate(request, error) if is_sure else _retry_later(request, error)
+    if isinstance(pong.error, RateLimited):
+        return _cool_down(request, pong.error, take_others)
+    return _wait_for_provider(request, pong.error, take_others)
+
+
+def learn(pong: Pong) -> None:
+    """Open or close a provider's circuit after a probe."""
+    alias = pong.provider.alias
+    match pong.error:
+        case None:
             limiter.succeeded(alias)
-            return _isolate(request, error)
-        case ProviderMisconfigured():
+        case RateLimited() as error:
+            limiter.rate_limited(alias, error.retry_after, str(error))
+        case ProviderMisconfigured() as error:
             limiter.misconfigured(alias, str(error))
-            return _give_back(request, take_others)
-        case _:
-            is_circuit_open = limiter.transient_failure(alias, str(error))
-            return _give_back(request, take_others) if is_circuit_open else _retry_later(request, error)
+        case error:
+            limiter.transient_failure(alias, Failure.of(error).message, retry_after=_wish(error))
 
 
 def release(requests: Iterable[ProviderRequest]) -> None:
@@ -59,12 +77,26 @@ def _cool_down(request: ProviderRequest, error: RateLimited, take_others: TakeOt
     return done
 
 
+def _wait_for_provider(request: ProviderRequest, error: Exception, take_others: TakeOthers) -> Remedy:
+    """Nothing is charged. Once the circuit is open the tasks are as they were; until then each waits a little."""
+    alias = request.provider.alias
+    if isinstance(error, ProviderMisconfigured):
+        limiter.misconfigured(alias, str(error))
+        return _give_back(request, take_others)
+    failure = Failure.of(error)
+    failures = limiter.transient_failure(alias, failure.message, retry_after=_wish(error))
+    if not limiter.open_lanes([alias]):
+        return _give_back(request, take_others)
+    ledger.postpone(request.claims, failure, seconds=_delay(failures, error), using=request.using)
+    return Remedy()
+
+
 def _give_back(request: ProviderRequest, take_others: TakeOthers) -> Remedy:
     release([request, *take_others()])
     return Remedy()
 
 
-def _isolate(request: ProviderRequest, error: InputRejected) -> Remedy:
+def _isolate(request: ProviderRequest, error: Exception) -> Remedy:
     """Halve the request down to the guilty text; only that one fails, at once."""
     if len(request.texts) > 1:
         return Remedy(again=_halves(request))
@@ -93,3 +125,15 @@ def _cut(request: ProviderRequest) -> ProviderRequest:
 
 def _fail(request: ProviderRequest, error: Exception, *, is_final: bool) -> int:
     return ledger.fail(request.claims, Failure.of(error), is_final=is_final, using=request.using)
+
+
+def _delay(failures: int, error: Exception) -> float:
+    """Seconds before the next try after so many failures of a provider in a row."""
+    settings = conf.current()
+    own = retry_delay(failures, base_seconds=settings.backoff_base_seconds, cap_seconds=settings.backoff_cap_seconds)
+    return max(own, _wish(error))
+
+
+def _wish(error: Exception) -> float:
+    """The seconds that the provider itself asked to be left alone."""
+    return (isinstance(error, TransientError) and error.retry_after) or 0.0

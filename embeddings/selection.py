@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from embeddings import conf, ledger, limiter
 from embeddings.exceptions import ConfigurationError
 from embeddings.ledger import Claim
-from embeddings.limiter import Lane
 from embeddings.providers import get_provider
 
 
-def open_lanes() -> list[Lane]:
-    """The configured providers that may be called now. Those that cannot be made at all are paused."""
+def working_providers() -> list[str]:
+    """The configured providers; those that cannot be made at all are paused and left out. None with the app off."""
     if not conf.current().enabled:
         return []
     working = []
@@ -24,37 +23,32 @@ def open_lanes() -> list[Lane]:
             limiter.misconfigured(alias, str(exc))
         else:
             working.append(alias)
-    return limiter.open_lanes(working)
+    return working
 
 
-def suspects(lanes: Sequence[Lane], *, worker: str) -> tuple[list[Claim], str]:
+def suspects(lanes: Sequence[str], *, worker: str) -> tuple[list[Claim], str]:
     """Tasks that were in hand at deaths of workers, of one provider, and their database; none if there are none."""
-    settings = conf.current()
-    for using in settings.databases:
-        for lane in lanes:
-            for crashes in range(1, settings.max_crashes):
-                limit = 1 if lane.is_probe else suspects_at_once(crashes)
-                claims = ledger.claim(lane.alias, limit, worker=worker, crashes=crashes, using=using)
-                if claims:
-                    return claims, using
+    for using in conf.current().databases:
+        for alias in lanes:
+            claims = ledger.claim(alias, suspects_at_once(), worker=worker, crashes=1, using=using)
+            claims = claims or ledger.claim(alias, 1, worker=worker, crashes=2, or_more=True, using=using)
+            if claims:
+                return claims, using
     return [], ""
 
 
-def suspects_at_once(crashes: int) -> int:
-    """How many tasks that were in hand at so many deaths of workers may be taken together.
+def suspects_at_once() -> int:
+    """How many tasks that were in hand at one death may be taken together; after another, each is taken alone.
 
-    The square root of `batch_size` after one death, then one, so that the last death allowed singles out one task.
+    The square root of `batch_size`: two deaths single out one task of a batch, and all further ones are at it alone.
     """
     settings = conf.current()
-    return math.isqrt(settings.batch_size) if crashes == 1 and settings.max_crashes > 2 else 1
+    return math.isqrt(settings.batch_size) if settings.max_crashes > 2 else 1
 
 
-def next_batches(lanes: Sequence[Lane], *, busy: Collection[str], worker: str) -> Iterator[tuple[list[Claim], str]]:
-    """The most urgent tasks of each provider, and their database. `busy` are the providers with tasks in hand."""
+def next_batches(lanes: Sequence[str], *, worker: str) -> Iterator[tuple[list[Claim], str]]:
+    """The most urgent tasks of each provider, and their database."""
     settings = conf.current()
     for using in settings.databases:
-        for lane in lanes:
-            if lane.is_probe and lane.alias in busy:
-                continue
-            limit = 1 if lane.is_probe else settings.batch_size
-            yield ledger.claim(lane.alias, limit, worker=worker, using=using), using
+        for alias in lanes:
+            yield ledger.claim(alias, settings.batch_size, worker=worker, using=using), using

@@ -113,7 +113,7 @@ class EmbeddingWorker(Worker):
         with _database_errors_logged():
             self._beat()
             aliases = conf.provider_aliases() if conf.current().enabled else []
-            lanes = [lane.alias for lane in limiter.open_lanes(aliases)]
+            lanes = [*limiter.open_lanes(aliases), *limiter.due_probes(aliases)]
             for using in conf.current().databases:
                 ledger.promote_due(using=using)
                 ledger.rescue(using=using)

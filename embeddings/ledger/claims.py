@@ -18,12 +18,27 @@ from embeddings.ledger.records import Claim, Completion
 from embeddings.ledger.statements import delete, execute, held_tasks, move, tasks_of
 from embeddings.models import Status
 
+# How long a task waits for what may take somebody's hand: a lock that is held, a table that is not as expected.
 POSTPONE_SECONDS = 30.0
+_ANY_CRASHES = 32_767  # as many as the column holds
 
 
-def claim(provider: str, limit: int, *, worker: str, crashes: int = 0, using: str = DEFAULT_DB_ALIAS) -> list[Claim]:
-    """Take up to `limit` pending tasks of a provider, the most urgent first."""
-    return _claim("claim", {"provider": provider, "limit": limit, "crashes": crashes}, worker, using)
+def claim(
+    provider: str,
+    limit: int,
+    *,
+    worker: str,
+    crashes: int = 0,
+    or_more: bool = False,
+    using: str = DEFAULT_DB_ALIAS,
+) -> list[Claim]:
+    """Take up to `limit` pending tasks of a provider, the most urgent first.
+
+    They were in hand at `crashes` deaths of workers, or at more of them.
+    """
+    most = _ANY_CRASHES if or_more else crashes
+    params = {"provider": provider, "limit": limit, "crashes": crashes, "most_crashes": most}
+    return _claim("claim", params, worker, using)
 
 
 def claim_ids(
@@ -105,9 +120,11 @@ def defer(claims: Iterable[Claim], until: datetime, failure: Failure, *, using: 
     return _give_back(claims, using, status=Status.RATE_LIMITED, available_at=until, **failure.columns())
 
 
-def postpone(claims: Iterable[Claim], failure: Failure, *, using: str = DEFAULT_DB_ALIAS) -> int:
+def postpone(
+    claims: Iterable[Claim], failure: Failure, *, seconds: float = POSTPONE_SECONDS, using: str = DEFAULT_DB_ALIAS
+) -> int:
     """Try tasks again some time later, as often as it takes: what hinders them is not theirs; no attempt is charged."""
-    until = Now() + timedelta(seconds=POSTPONE_SECONDS)
+    until = Now() + timedelta(seconds=seconds)
     return _give_back(claims, using, status=Status.SCHEDULED, available_at=until, **failure.columns())
 
 

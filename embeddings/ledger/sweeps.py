@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from embeddings import conf
 from embeddings.ledger.statements import execute, move, tasks_of
-from embeddings.models import Status
+from embeddings.models import Status, WorkerStatus
 
 SWEEP_LIMIT = 10_000  # tasks that one statement moves at most
 
@@ -20,15 +20,31 @@ def promote_due(*, using: str = DEFAULT_DB_ALIAS) -> int:
     return move(due.order_by("available_at")[:SWEEP_LIMIT], using, status=Status.PENDING, available_at=None)
 
 
-def rescue(*, worker: str | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
-    """Free tasks whose lease ran out and, where `worker` is given, those in hand of that dead worker."""
-    params = {"worker": worker, "limit": SWEEP_LIMIT, "max_crashes": conf.current().max_crashes}
+def rescue(*, worker: str | None = None, is_crash: bool = True, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Free tasks whose lease ran out and, where `worker` is given, those that this worker has in hand no more.
+
+    A death counts against the tasks that were in hand at it, unless `is_crash` says that there was another cause.
+    """
+    lost = tasks_of(using).filter(status=Status.PROCESSING, lease_until__lt=Now())
+    if worker is None and not lost.exists():
+        return 0
+    alive = WorkerStatus.objects.using(conf.current().databases[0]).exclude(state=WorkerStatus.State.STOPPED)
+    seen = list(alive.values_list("name", "started_at", "heartbeat_at"))
+    params = {
+        "worker": worker,
+        "is_crash": is_crash,
+        "names": [name for name, _, _ in seen],
+        "started": [started_at for _, started_at, _ in seen],
+        "beaten": [heartbeat_at for _, _, heartbeat_at in seen],
+        "limit": SWEEP_LIMIT,
+        "max_crashes": conf.current().max_crashes,
+    }
     return len(execute("rescue", params, using))
 
 
 def has_claimable(providers: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether a claim for one of these providers would find a task."""
-    pending = tasks_of(using).filter(status=Status.PENDING, crashes__lt=conf.current().max_crashes)
-    fit = pending.filter(provider__in=providers).select_for_update(skip_locked=True)
+    pending = tasks_of(using).filter(status=Status.PENDING, provider__in=providers)
+    fit = pending.select_for_update(skip_locked=True)
     with transaction.atomic(using=using):
         return bool(fit.values_list("pk", flat=True)[:1])

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from embeddings.batching import estimate_tokens
@@ -34,6 +35,8 @@ class DummyProvider(Provider):
         LOG               a file that gets one line a request, from any number of processes: the number of inputs,
                           then the SHA-256 of each.
         ALLOW_CRASH       True lets a text kill the process.
+        DOWN              a file: while it exists, every request fails as if the provider were down; if it holds one of
+                          the words below, as if every text contained it.
 
     A text that contains one of these makes its whole request fail, as it would with a real provider:
     [[misconfigured]], [[rate-limit]] (retry after 0.2 s), [[transient]], [[reject]], and [[crash]] (SIGKILL to this
@@ -43,7 +46,7 @@ class DummyProvider(Provider):
     Failed requests count too.
     """
 
-    known_options = frozenset({"LATENCY_SECONDS", "LOG", "ALLOW_CRASH"})
+    known_options = frozenset({"LATENCY_SECONDS", "LOG", "ALLOW_CRASH", "DOWN"})
 
     calls: ClassVar[int] = 0
     inputs: ClassVar[int] = 0
@@ -81,6 +84,8 @@ class DummyProvider(Provider):
 
     def _fail_on_demand(self, texts: Sequence[str]) -> None:
         marked = [text for text in texts if "[[" in text]
+        if (down := self.options.get("DOWN")) and Path(down).exists():
+            marked.append(Path(down).read_text() or "[[transient]]")
         for marker, failure in _FAILURES.items():
             if any(marker in text for text in marked):
                 raise failure()

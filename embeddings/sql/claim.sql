@@ -10,8 +10,9 @@ UPDATE embeddings_embeddingtask AS task SET
     updated_at = clock_timestamp()
 WHERE id = ANY(ARRAY(
     SELECT id FROM embeddings_embeddingtask
-    WHERE status = 'pending' AND provider = %(provider)s AND crashes = %(crashes)s
-    ORDER BY sort_key
+    WHERE status = 'pending' AND provider = %(provider)s
+        AND crashes BETWEEN %(crashes)s AND %(most_crashes)s
+    ORDER BY crashes, sort_key
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ))

@@ -1,21 +1,35 @@
 -- Free tasks whose worker died: their lease ran out, or the worker's parent saw it die.
+-- A worker that was there before the claim and is still heard of after the lease did not die: it has let go of the task,
+-- because the database was away or the row locked, and nothing is charged.
 -- A task that was in hand at too many deaths in a row is the likely cause and is failed.
-UPDATE embeddings_embeddingtask AS task SET
-    status = CASE WHEN crashes + 1 >= %(max_crashes)s THEN 'failed' ELSE 'pending' END,
-    crashes = crashes + 1,
-    attempts = GREATEST(attempts - 1, 0),
-    error_kind = 'crash',
-    error_class = 'WorkerDied',
-    error_message = format('The worker died while it had this task in hand (%%s times in a row).', crashes + 1),
-    error_signature = 'crash: WorkerDied',
-    lease_token = NULL,
-    lease_until = NULL,
-    updated_at = clock_timestamp()
-WHERE id = ANY(ARRAY(
-    SELECT id FROM embeddings_embeddingtask
+WITH lost AS (
+    SELECT
+        id,
+        task.crashes + CASE WHEN %(is_crash)s AND alive.name IS NULL THEN 1 ELSE 0 END AS crashes,
+        %(is_crash)s AND alive.name IS NULL AS is_crash
+    FROM embeddings_embeddingtask AS task
+    LEFT JOIN unnest(
+        %(names)s::text[], %(started)s::timestamptz[], %(beaten)s::timestamptz[]
+    ) AS alive (name, started_at, beaten_at)
+        ON alive.name = task.worker AND alive.started_at <= task.claimed_at AND alive.beaten_at > task.lease_until
     WHERE status = 'processing' AND (lease_until < clock_timestamp() OR worker = %(worker)s)
     ORDER BY id
     LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
-))
-RETURNING status
+    FOR UPDATE OF task SKIP LOCKED
+)
+UPDATE embeddings_embeddingtask AS task SET
+    status = CASE WHEN lost.is_crash AND lost.crashes >= %(max_crashes)s THEN 'failed' ELSE 'pending' END,
+    crashes = lost.crashes,
+    attempts = GREATEST(task.attempts - 1, 0),
+    error_kind = CASE WHEN lost.is_crash THEN 'crash' ELSE task.error_kind END,
+    error_class = CASE WHEN lost.is_crash THEN 'WorkerDied' ELSE task.error_class END,
+    error_message = CASE WHEN lost.is_crash
+        THEN format('The worker died while it had this task in hand (%%s times in a row).', lost.crashes)
+        ELSE task.error_message END,
+    error_signature = CASE WHEN lost.is_crash THEN 'crash: WorkerDied' ELSE task.error_signature END,
+    lease_token = NULL,
+    lease_until = NULL,
+    updated_at = clock_timestamp()
+FROM lost
+WHERE task.id = lost.id
+RETURNING task.status

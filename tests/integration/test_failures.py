@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from django.db import connection, connections, transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from embeddings import bulk, limiter, selection
-from embeddings.limiter import Lane
 from embeddings.models import EmbeddingTask, ProviderCall, ProviderState, Status
 from embeddings.providers.base import Embedded
 from embeddings.providers.dummy import DummyProvider
@@ -166,34 +166,130 @@ def test_worker__waits_for_a_table_that_is_not_as_its_code_has_it(workers):
 # Outages charge nothing.
 
 
-def test_drain__opens_the_circuit_and_charges_nothing_from_then_on(drain, settings):
+def test_drain__charges_nothing_while_the_provider_is_down(drain, settings, tmp_path):
+    down = tmp_path / "down"
+    down.touch()
+    settings.EMBEDDING_PROVIDERS = dummy(DOWN=str(down))
     settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": 8, "CONCURRENCY": 1, "BACKOFF_BASE_SECONDS": 60}
-    Post.objects.bulk_create([Post(title=f"[[transient]] {n}") for n in range(100)])
+    Post.objects.bulk_create([Post(title=f"text {n}") for n in range(100)])
 
     drain()
-    calls = DummyProvider.calls
 
+    # Five requests, and after each a ping that says whose fault it was.
     state = ProviderState.objects.get()
     assert (state.blocked_reason, state.failures_in_a_row) == ("circuit", 5)
-    assert calls == 5
+    assert sizes_of_requests() == [8, 1] * 5
     assert counts() == {"scheduled": 4 * 8, "pending": 100 - 4 * 8}
-    assert EmbeddingTask.objects.filter(attempts=0).count() == 100 - 4 * 8
+    assert set(EmbeddingTask.objects.values_list("attempts", flat=True)) == {0}
 
     drain()
-    assert DummyProvider.calls == calls
+    assert len(sizes_of_requests()) == 10
 
-    # Its time is over: one task is the probe, and is not charged either.
-    ProviderState.objects.update(blocked_until=Now() - timedelta(seconds=1))
+    # Its time is over: a ping is the probe, and no task.
+    let_time_pass()
     drain()
-    assert [len(texts) for texts in DummyProvider.requests][calls:] == [1]
-    assert EmbeddingTask.objects.filter(attempts__gt=1).count() == 0
+    assert sizes_of_requests()[10:] == [1]
+    assert ProviderState.objects.get().blocked_until > timezone.now()
 
     # The provider is well again: the probe says so, and everything is done at last.
-    Post.objects.update(title="well")
-    ProviderState.objects.update(blocked_until=Now() - timedelta(seconds=1))
+    down.unlink()
+    let_time_pass()
     drain()
     assert counts() == {"completed": 100}
+    assert sizes_of_requests()[11:] == [1] + [8] * 12 + [4]
+    assert set(EmbeddingTask.objects.values_list("attempts", flat=True)) == {1}
     assert ProviderState.objects.get().blocked_reason == ""
+
+
+def sizes_of_requests() -> list[int]:
+    """The number of texts of each request so far."""
+    return [len(texts) for texts in DummyProvider.requests]
+
+
+def let_time_pass() -> None:
+    """As if all delays of tasks and providers were over."""
+    ProviderState.objects.update(blocked_until=Now() - timedelta(seconds=1))
+    EmbeddingTask.objects.filter(available_at__isnull=False).update(available_at=Now() - timedelta(seconds=1))
+
+
+def test_drain__one_task_alone_outlasts_an_outage(drain, settings, tmp_path):
+    down = tmp_path / "down"
+    down.touch()
+    settings.EMBEDDING_PROVIDERS = dummy(DOWN=str(down))
+    post = Post.objects.create(title="text")
+
+    for _ in range(20):
+        drain()
+        let_time_pass()
+    assert EmbeddingTask.objects.get().attempts == 0
+
+    down.unlink()
+    drain()
+    post.refresh_from_db()
+    assert post.embedding is not None
+
+
+def test_drain__text_that_breaks_the_provider_fails_though_nobody_else_asks_it(drain):
+    Post.objects.create(title="[[transient]]")
+
+    for _ in range(5):
+        drain()
+        let_time_pass()
+
+    task = EmbeddingTask.objects.get()
+    assert (task.status, task.attempts, task.error_kind) == ("failed", 3, "transient")
+    assert ProviderState.objects.filter(blocked_reason="circuit").count() == 0
+
+
+def test_drain__text_that_seems_a_misconfiguration_does_not_stop_its_provider(drain):
+    posts = make_posts("[[misconfigured]]")
+
+    drain()
+
+    assert counts() == {"completed": NEIGHBOURS, "failed": 1}
+    assert EmbeddingTask.objects.get(status="failed").object_id == str(posts[GUILTY].pk)
+    assert ProviderState.objects.exclude(blocked_reason="").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "reason", "status"),
+    [("[[misconfigured]]", "configuration", "pending"), ("[[rate-limit]]", "rate_limit", "rate_limited")],
+)
+def test_drain__closes_the_lane_at_once(drain, settings, tmp_path, word, reason, status):
+    down = tmp_path / "down"
+    down.write_text(word)
+    settings.EMBEDDING_PROVIDERS = dummy(DOWN=str(down))
+    make_posts()
+
+    drain()
+
+    assert ProviderState.objects.get().blocked_reason == reason
+    assert counts() == {status: NEIGHBOURS + 1}
+    assert set(EmbeddingTask.objects.values_list("attempts", flat=True)) == {0}
+
+
+def test_drain__only_one_worker_probes(settings):
+    limiter.misconfigured("default", "a bad key")
+    assert limiter.due_probes(["default"]) == []
+
+    let_time_pass()
+
+    assert limiter.due_probes(["default"]) == ["default"]
+    assert [limiter.take_probe("default") for _ in range(3)] == [True, False, False]
+    assert limiter.open_lanes(["default"]) == []
+
+
+def test_resume__closes_the_circuit_by_hand(drain):
+    limiter.misconfigured("default", "a bad key")
+    Post.objects.create(title="text")
+    drain()
+    assert counts() == {"pending": 1}
+
+    assert limiter.resume("default")
+    assert not limiter.resume("default")
+    drain()
+
+    assert counts() == {"completed": 1}
 
 
 def test_drain__holds_back_what_is_ready_when_another_worker_was_told_to_wait(drain, settings):
@@ -294,7 +390,7 @@ def test_save__with_the_queue_off_succeeds_without_a_provider_and_does_not_call_
     limiter.misconfigured("default", "a bad key")
     Post.objects.create(title="text")
 
-    assert DummyProvider.calls == 1
+    assert DummyProvider.calls == 2  # The request, and the ping that said whose fault it was.
     assert counts() == {"scheduled": 1, "pending": 1}
 
 
@@ -313,15 +409,23 @@ def test_save__with_embeddings_off_does_nothing(settings, redis_client):
 # Which tasks are next.
 
 
-def test_suspects_at_once__are_few_after_one_death_and_alone_from_then_on(settings):
-    def sizes(batch_size: int, max_crashes: int) -> list[int]:
+def test_suspects_at_once__are_few(settings):
+    def size(batch_size: int, max_crashes: int) -> int:
         settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": batch_size, "MAX_CRASHES": max_crashes}
-        return [selection.suspects_at_once(crashes) for crashes in range(1, max_crashes)]
+        return selection.suspects_at_once()
 
-    assert sizes(256, 3) == [16, 1]
-    assert sizes(2048, 4) == [45, 1, 1]
-    assert sizes(256, 2) == [1]
-    assert sizes(1, 3) == [1, 1]
+    assert (size(256, 5), size(2048, 3), size(256, 2), size(1, 5)) == (16, 45, 1, 1)
+
+
+@pytest.mark.parametrize(("crashes", "taken"), [(1, 4), (2, 1), (4, 1), (99, 1)])
+def test_suspects__are_alone_from_the_second_death_on(settings, crashes, taken):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": 16}
+    make_posts()
+    EmbeddingTask.objects.update(crashes=crashes)
+
+    claims, _ = selection.suspects(["default"], worker="test")
+
+    assert len(claims) == taken
 
 
 def test_suspects__of_one_provider_are_taken_before_all_work_of_another():
@@ -329,16 +433,16 @@ def test_suspects__of_one_provider_are_taken_before_all_work_of_another():
     suspect = Post.objects.create(title="suspect")
     EmbeddingTask.objects.filter(object_id=suspect.pk).update(provider="second", crashes=1)
 
-    claims, _ = selection.suspects([Lane("default", False), Lane("second", False)], worker="test")
+    claims, _ = selection.suspects(["default", "second"], worker="test")
 
     assert [claim.object_id for claim in claims] == [str(suspect.pk)]
 
 
-def test_next_batches__probe_a_provider_while_another_is_busy():
-    posts = [Post.objects.create(title=f"text {n}") for n in range(2)]
-    EmbeddingTask.objects.update(provider="second")
+def test_suspects__are_worked_to_their_end_when_fewer_deaths_are_allowed_meanwhile(drain, settings):
+    Post.objects.create(title="innocent")
+    EmbeddingTask.objects.update(crashes=4)
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "MAX_CRASHES": 2}
 
-    lanes = [Lane("default", is_probe=True), Lane("second", is_probe=True)]
-    batches = [claims for claims, _ in selection.next_batches(lanes, busy={"default"}, worker="test") if claims]
+    drain()
 
-    assert [[claim.object_id for claim in claims] for claims in batches] == [[str(posts[0].pk)]]
+    assert counts() == {"completed": 1}

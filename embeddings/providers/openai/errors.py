@@ -14,7 +14,7 @@ from embeddings.exceptions import (
     TransientError,
 )
 from embeddings.providers.openai.redaction import Redaction
-from embeddings.providers.openai.retry_after import retry_after
+from embeddings.providers.openai.retry_after import quota_free_after, retry_after
 
 if TYPE_CHECKING:  # importing the SDK takes half a second; whoever has one of its errors has imported it
     from openai import APIStatusError, OpenAIError
@@ -59,7 +59,7 @@ def _status_error(exc: APIStatusError, server: str, where: str, redaction: Redac
         return ProviderMisconfigured(f"{server} has no credit left for this account; check its billing{said}.")
     if status == 429 and not is_larger_than_quota(answer.message):
         return RateLimited(
-            f"{server} asked to slow down{said}.", retry_after=retry_after(exc.response.headers, answer.kind)
+            f"{server} asked to slow down{said}.", retry_after=quota_free_after(exc.response.headers, answer.kind)
         )
     if status in {401, 403}:
         return ProviderMisconfigured(f"{server} refused the key ({status}); check API_KEY in {where}{said}.")
@@ -71,7 +71,7 @@ def _status_error(exc: APIStatusError, server: str, where: str, redaction: Redac
     if status in {413, 429} or too_long:
         return InputTooLong(f"{server} refused an input, or the request, as too long ({status}){said}.")
     if status in {408, 409, 425} or status >= 500:
-        return TransientError(f"{server} failed ({status}){said}.")
+        return TransientError(f"{server} failed ({status}){said}.", retry_after=retry_after(exc.response.headers))
     if answer.is_web_page:  # no embeddings server writes HTML: nobody has looked at the texts
         return ProviderMisconfigured(f"{server} answered with a web page ({status}); check BASE_URL in {where}.")
     if answer.param in {"model", "dimensions", "encoding_format"} or is_about_settings(answer):

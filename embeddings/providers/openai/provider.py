@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from embeddings.providers.base import Embedded, Provider, refuse_unusable
 from embeddings.providers.openai import options
 from embeddings.providers.openai.errors import provider_error
 from embeddings.providers.openai.redaction import Redaction
+from embeddings.providers.openai.remaining import remaining
 from embeddings.providers.openai.response import UnreadableResponse, read_tokens, read_vectors
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ class OpenAIProvider(Provider):
         _sdk()
 
     def embed(self, texts: Sequence[str]) -> Embedded:
-        """n texts → n vectors of `dimensions` floats, in one request; `tokens` is what the server counted."""
+        """n texts → n vectors of `dimensions` floats, in one request; and what it used and left of the account."""
         refuse_unusable(texts)
         if not texts:
             return Embedded([], 0)
-        body = self._post(texts)
+        body, headers = self._post(texts)
         try:
             vectors = read_vectors(body, len(texts))
         except UnreadableResponse as exc:
@@ -61,21 +62,22 @@ class OpenAIProvider(Provider):
         for vector in vectors:
             if len(vector) != self.dimensions:
                 raise ProviderMisconfigured(self._wrong_dimensions(len(vector)))
-        return Embedded(vectors, read_tokens(body))
+        return Embedded(vectors, read_tokens(body), remaining(headers, "requests"), remaining(headers, "tokens"))
 
     def cost(self, tokens: int) -> float | None:
         """US dollars, by PRICE_PER_MILLION_TOKENS or OpenAI's list."""
         price = self.typed_options.price_per_million_tokens
         return None if price is None else tokens * price / 1_000_000
 
-    def _post(self, texts: Sequence[str]) -> Any:
+    def _post(self, texts: Sequence[str]) -> tuple[Any, Mapping[str, str]]:
+        """The body, parsed, and the headers of a good answer."""
         asked: dict[str, Any] = {"dimensions": self.dimensions} if self.typed_options.send_dimensions else {}
         asked["encoding_format"] = self.typed_options.encoding
         client = self._client()
         try:
             # The raw response, because the SDK would turn each vector into Python floats, and not check its shape.
             response = client.embeddings.with_raw_response.create(input=list(texts), model=self.model_id, **asked)
-            return response.http_response.json()
+            return response.http_response.json(), response.headers
         except _sdk().OpenAIError as exc:
             redaction = Redaction(self.typed_options.api_key, texts)
             raise provider_error(exc, server=self._server, alias=self.alias, redaction=redaction) from exc

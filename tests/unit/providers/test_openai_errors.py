@@ -156,3 +156,25 @@ def test_provider_error__names_model_server_and_status(connect: Connect, server:
 
     with pytest.raises(TransientError, match=r"^text-embedding-3-small at 127\.0\.0\.1 failed \(500\): The .*\.$"):
         connect().embed(["text"])
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 529, 408, 425])
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7),
+        ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
+        ({"retry-after": "later"}, None),
+        ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-reset-tokens": "6m0s"}, None),
+    ],
+)
+def test_provider_error__a_failing_server_is_given_the_time_it_asks_for(
+    connect: Connect, server: OpenAIServer, status: int, headers: dict[str, str], seconds: float | None
+) -> None:
+    server.faults.add("respond", status=status, headers=headers)
+
+    with pytest.raises(TransientError) as caught:
+        connect().embed(["text"])
+
+    assert caught.value.retry_after == seconds

@@ -21,6 +21,7 @@ from embeddings.exceptions import (
     RateLimited,
     TransientError,
 )
+from embeddings.providers.base import Remaining
 from embeddings.providers.openai import OpenAIProvider
 from tests.openai_server import OpenAIServer, expected_vector
 from tests.unit.providers.clients import MODEL_ID, openai_provider
@@ -201,6 +202,24 @@ def test_embed__rate_limit_waits_as_long_as_the_server_says() -> None:
             provider.embed(["text"])
 
     assert caught.value.retry_after == pytest.approx(1, abs=0.5)
+
+
+def test_embed__tells_what_is_left_of_both_quotas() -> None:
+    with OpenAIServer(requests_per_minute=60, tokens_per_minute=2_000_000) as server:
+        provider = openai_provider(BASE_URL=server.base_url, API_KEY=server.api_key)
+
+        embedded = provider.embed(["four" * 5_000, "four" * 5_000])
+
+    assert (embedded.requests_left, embedded.tokens_left) == (
+        Remaining(limit=60, left=59, reset_seconds=pytest.approx(1, abs=0.1)),
+        Remaining(limit=2_000_000, left=1_990_000, reset_seconds=pytest.approx(0.3, abs=0.05)),
+    )
+
+
+def test_embed__a_server_without_quotas_tells_nothing(connect: Connect) -> None:
+    embedded = connect().embed(["text"])
+
+    assert (embedded.requests_left, embedded.tokens_left) == (None, None)
 
 
 def test_embed__a_request_over_a_whole_minutes_quota_is_split_not_waited_for() -> None:

@@ -5,7 +5,7 @@ from email.utils import formatdate
 
 import pytest
 
-from embeddings.providers.openai.retry_after import retry_after
+from embeddings.providers.openai.retry_after import quota_free_after, retry_after
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ from embeddings.providers.openai.retry_after import retry_after
         ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
     ],
 )
-def test_retry_after__reads_each_notation(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers) == (None if seconds is None else pytest.approx(seconds))
+def test_quota_free_after__reads_each_notation(headers: dict[str, str], seconds: float | None) -> None:
+    assert quota_free_after(headers) == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_retry_after__reads_a_date() -> None:
@@ -41,7 +41,22 @@ def test_retry_after__reads_a_date() -> None:
 
 
 @pytest.mark.parametrize(("quota", "seconds"), [("tokens", 0.02), ("requests", 360), ("other", 360), (None, 360)])
-def test_retry_after__waits_for_the_quota_that_is_used_up(quota: str | None, seconds: float) -> None:
+def test_quota_free_after__is_of_the_quota_that_is_used_up(quota: str | None, seconds: float) -> None:
     headers = {"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-reset-tokens": "20ms"}
 
-    assert retry_after(headers, quota) == pytest.approx(seconds)
+    assert quota_free_after(headers, quota) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "20", "x-ratelimit-reset-requests": "6m0s"}, 20),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"x-ratelimit-reset-requests": "6m0s"}, None),
+        ({"retry-after": "soon"}, None),
+    ],
+)
+def test_retry_after__is_what_is_asked_for_and_not_when_a_quota_is_whole(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after(headers) == seconds

@@ -1,0 +1,69 @@
+"""Bring settlements to an end, whatever the database says of them: each is written, tried again, or charged alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from django.db import DatabaseError, DataError, IntegrityError, connections
+
+from embeddings import ledger, settlement, timeouts
+from embeddings.batching import halve
+from embeddings.exceptions import RowLocked
+from embeddings.failure import Failure
+from embeddings.hand import Hand, Outcome
+from embeddings.intake import Settlement
+from embeddings.ledger import Claim
+
+
+class Finisher:
+    """Settles for one drain. What cannot be settled now for a lock goes back into its hand."""
+
+    def __init__(self, hand: Hand, outcome: Outcome, keep_alive: Callable[[], object]) -> None:
+        """`keep_alive` is called between slow statements, so that leases outlast them."""
+        self._hand = hand
+        self._outcome = outcome
+        self._keep_alive = keep_alive
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Write vectors; an error that only some rows cause (a trigger, a constraint) fails only their tasks."""
+        if not settlements:
+            return
+        try:
+            settled = settlement.settle(settlements)
+        except DatabaseError as exc:
+            self._split(settlements, exc)
+            return
+        self._outcome.completed += settled.completed
+        self._hand.unsettled += settled.busy
+
+    def _split(self, settlements: Sequence[Settlement], exc: DatabaseError) -> None:
+        """What a transaction refused in one piece, in halves; a table that somebody has locked is waited for."""
+        if not all(connections[using].is_usable() for using in {s.item.using for s in settlements}):
+            raise exc
+        if timeouts.is_lock_timeout(exc):
+            self._hand.unsettled += settlements
+            return
+        if len(settlements) == 1:
+            item = settlements[0].item
+            self.fail(item.claim, exc, item.using)
+            return
+        for half in halve(settlements):
+            self._keep_alive()
+            self.settle(half)
+
+    def settle_again(self) -> None:
+        """Try once more what others had locked."""
+        self.settle(self._hand.take_unsettled())
+
+    def give_up(self) -> None:
+        """Leave what others keep locked for later."""
+        for locked in self._hand.take_unsettled():
+            self.fail(locked.item.claim, RowLocked(), locked.item.using)
+
+    def fail(self, claim: Claim, exc: Exception, using: str) -> None:
+        """Charge an attempt for an error that is not a provider's; what the database refuses, it will refuse again."""
+        if isinstance(exc, RowLocked) or timeouts.is_lock_timeout(exc):
+            ledger.postpone([claim], Failure.of(exc), using=using)
+            return
+        is_final = isinstance(exc, IntegrityError | DataError)
+        self._outcome.failed += ledger.fail([claim], Failure.of(exc), is_final=is_final, using=using)

@@ -1,0 +1,63 @@
+"""What a drain has in hand: tasks that it has claimed and not yet settled."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from embeddings.calling import Calls
+from embeddings.intake import ProviderRequest, Settlement
+from embeddings.ledger import Claim
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a drain did, in tasks."""
+
+    claimed: int = 0
+    completed: int = 0
+    failed: int = 0
+    rate_limited: int = 0
+
+
+@dataclass(slots=True)
+class Hand:
+    """Tasks that are being read, requests that are ready to be sent, calls in flight, and settlements of rows that
+    somebody else had locked."""
+
+    calls: Calls
+    # Their database, and the tasks.
+    reading: tuple[str, Sequence[Claim]] = ("", ())
+    ready: deque[ProviderRequest] = field(default_factory=deque)
+    unsettled: list[Settlement] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.ready or self.calls or self.unsettled)
+
+    def claims(self) -> dict[str, list[Claim]]:
+        """All tasks in hand, by database."""
+        claims: dict[str, list[Claim]] = defaultdict(list)
+        using, being_read = self.reading
+        if being_read:
+            claims[using] += being_read
+        for request in [*self.ready, *self.calls.requests]:
+            claims[request.using] += request.claims
+        for waiting in self.unsettled:
+            claims[waiting.item.using].append(waiting.item.claim)
+        return claims
+
+    def has_suspects(self) -> bool:
+        """Whether a task that was in hand at a worker's death is among them."""
+        return any(claim.crashes for claims in self.claims().values() for claim in claims)
+
+    def take_ready(self, alias: str) -> list[ProviderRequest]:
+        """Remove and return the requests that are ready for one provider."""
+        mine = [request for request in self.ready if request.provider.alias == alias]
+        self.ready = deque(request for request in self.ready if request.provider.alias != alias)
+        return mine
+
+    def take_unsettled(self) -> list[Settlement]:
+        """Remove and return the settlements that are to be tried again."""
+        waiting, self.unsettled = self.unsettled, []
+        return waiting
