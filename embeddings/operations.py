@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import QuerySet
 
-from embeddings import conf, jobs, ledger
+from embeddings import conf, jobs, ledger, limiter
 from embeddings.models import EmbeddingTask
 
 
@@ -38,3 +38,11 @@ def cancel(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> 
     total = tasks.count()
     changed = ledger.cancel(tasks, using=using)
     return Changed(changed, total - changed)
+
+
+def resume_provider(alias: str) -> bool:
+    """Let a provider be called at once, whatever blocks it; returns whether anything did."""
+    is_resumed = limiter.resume(alias)
+    if is_resumed:
+        jobs.poke(is_coalesced=False)
+    return is_resumed

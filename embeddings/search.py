@@ -13,7 +13,8 @@ from django.db.models import Case, CharField, F, FloatField, Value, When
 from django.db.models.expressions import Combinable
 from pgvector.django import CosineDistance
 
-from embeddings import conf, limiter, registry
+from embeddings import conf, limiter, quotas, registry
+from embeddings.batching import estimate_tokens
 from embeddings.exceptions import ConfigurationError, ProviderError
 from embeddings.providers import get_provider
 from embeddings.registry import Target
@@ -79,7 +80,9 @@ def _query_vector(query: str, target: Target) -> Any:
     if not limiter.open_lanes([target.provider]):
         return None
     try:
-        return get_provider(target.provider).embed([query]).vectors[0]
+        provider = get_provider(target.provider)
+        quotas.spend(provider, estimate_tokens(query))
+        return provider.embed([query]).vectors[0]
     except (ProviderError, ConfigurationError) as exc:
         logger.warning("Search by meaning is not possible now (%s); searching by keyword.", type(exc).__name__)
         return None

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.html import format_html, format_html_join
+from django.http import HttpRequest
+from django.utils.html import format_html
 
 from embeddings import registry
 from embeddings.admin import explanations, labels
 from embeddings.admin.actions import TaskActions, possible
+from embeddings.admin.buttons import ActionButtons
 from embeddings.admin.filters import BatchFilter, ErrorKindFilter, FieldFilter, ModelFilter, ProviderFilter
 from embeddings.admin.links import attach_object_urls, linked, loaded_object, object_name, object_title
 from embeddings.admin.readonly import ReadOnlyAdmin
@@ -31,7 +31,7 @@ class TaskChangeList(ChangeList):
 
 
 @admin.register(EmbeddingTask)
-class TaskAdmin(ReadOnlyAdmin, TaskActions):
+class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
     """The list loads no objects, only links to them; a task's own page shows the object by its title."""
 
     list_display = (
@@ -85,25 +85,15 @@ class TaskAdmin(ReadOnlyAdmin, TaskActions):
         found = queryset.filter(content_type_id__in=[one.pk for one in types], object_id=search_term.strip())
         return found, False
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> EmbeddingTask | None:
-        task = super().get_object(request, object_id, from_field)
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        task: Any = super().get_object(request, object_id, from_field)
         if task is not None:
             attach_object_urls([task], request, self.admin_site)
             task.object_title = object_title(task, request)
-            permitted = self.get_actions(request)
-            task.buttons = {name: label for name, label in possible(task).items() if name in permitted}
         return task
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """The page of one task; its buttons run the list's actions on it."""
-        action = self.get_actions(request).get(request.POST.get("_action", ""))
-        task = self.get_object(request, unquote(object_id)) if action and self.has_view_permission(request) else None
-        if action is None or task is None:
-            return super().change_view(request, object_id, form_url, extra_context)
-        action[0](self, request, self.get_queryset(request).filter(pk=task.pk))
-        return HttpResponseRedirect(request.path)
+    def possible_actions(self, obj: EmbeddingTask) -> dict[str, str]:
+        return possible(obj)
 
     @admin.display(description="status")
     def state(self, task: EmbeddingTask) -> str:
@@ -142,7 +132,7 @@ class TaskAdmin(ReadOnlyAdmin, TaskActions):
     @admin.display(description="status")
     def explained_state(self, task: EmbeddingTask) -> str:
         explanation = explanations.STATUS[Status(task.status)]
-        return format_html("{} {} {}", self.state(task), explanation, self._buttons(task))
+        return format_html("{} {} {}", self.state(task), explanation, self.buttons(task))
 
     @admin.display(description="error")
     def explained_error(self, task: EmbeddingTask) -> str:
@@ -159,11 +149,3 @@ class TaskAdmin(ReadOnlyAdmin, TaskActions):
     @admin.display(description="truncated")
     def is_truncated(self, task: EmbeddingTask) -> str:
         return "yes, the text was longer than the model takes" if task.truncated else "no"
-
-    def _buttons(self, task: EmbeddingTask) -> str:
-        """They send the page's own form, which the admin renders even where nothing can be edited."""
-        return format_html_join(
-            " ",
-            '<button type="submit" class="button" name="_action" value="{}">{}</button>',
-            getattr(task, "buttons", {}).items(),
-        )

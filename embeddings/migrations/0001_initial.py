@@ -53,6 +53,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "provider",
+                "permissions": [("resume_providerstate", "Can let a blocked provider be called again")],
             },
         ),
         migrations.CreateModel(

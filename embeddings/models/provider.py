@@ -11,9 +11,9 @@ class ProviderState(models.Model):
     class Reason(models.TextChoices):
         # It asked to slow down; it may be called again after `blocked_until`.
         RATE_LIMIT = "rate_limit", "rate limit"
-        # Too many transient failures in a row; one probe after `blocked_until` decides.
+        # Too many transient failures in a row; a ping after `blocked_until` decides.
         CIRCUIT = "circuit", "circuit open"
-        # No request can work until somebody changes something; one probe after `blocked_until` decides.
+        # No request can work until somebody changes something; a ping after `blocked_until` decides.
         CONFIGURATION = "configuration", "configuration"
 
     alias = models.CharField(max_length=64, primary_key=True)
@@ -25,6 +25,7 @@ class ProviderState(models.Model):
 
     class Meta:
         verbose_name = "provider"
+        permissions = [("resume_providerstate", "Can let a blocked provider be called again")]
 
     def __str__(self) -> str:
         return self.alias

@@ -503,6 +503,35 @@ class TestProviders:
 
         assert "Bad key." in html
         assert "Correct EMBEDDING_PROVIDERS" in html
+        assert "Call it again now" in html
+
+    def test_resume__closes_the_circuit_and_says_so(self, staff):
+        client = staff("view_providerstate", "resume_providerstate")
+        ProviderState.objects.create(alias="fine")
+        down = ProviderState.objects.create(alias="down", blocked_reason="circuit", blocked_until=timezone.now())
+
+        response = client.post(
+            reverse("admin:embeddings_providerstate_changelist"),
+            {"action": "resume_providers", "_selected_action": ["fine", "down"]},
+            follow=True,
+        )
+
+        down.refresh_from_db()
+        assert (down.blocked_reason, down.blocked_until, down.failures_in_a_row) == ("", None, 0)
+        assert "1 provider may be called again. 1 skipped: nothing blocked them." in response.content.decode()
+        assert LogEntry.objects.get().object_id == "down"
+
+    def test_resume__needs_its_permission(self, staff):
+        down = ProviderState.objects.create(alias="down", blocked_reason="circuit", blocked_until=timezone.now())
+        address = reverse("admin:embeddings_providerstate_change", args=["down"])
+        client = staff("view_providerstate")
+
+        response = client.post(address, {"_action": "resume_providers"})
+
+        down.refresh_from_db()
+        assert response.status_code == 403
+        assert down.blocked_reason == "circuit"
+        assert "Call it again now" not in page(client, address)
 
     def test_calls__are_listed_with_few_queries(self, admin_client, django_assert_num_queries):
         for outcome in ("ok", "rate_limit"):
