@@ -34,7 +34,7 @@ MAX_KEY = 255
 def check_settings(app_configs: object, **kwargs: object) -> list[CheckMessage]:
     """EMBEDDINGS, EMBEDDING_PROVIDERS and the queue."""
     # Providers and the queue are read through EMBEDDINGS: say what is wrong there first.
-    return list(_check_embeddings()) or [*_check_providers(), *_check_queue()]
+    return list(_check_embeddings()) or [*_check_times(), *_check_providers(), *_check_queue()]
 
 
 @checks.register(Tags.models)
@@ -52,6 +52,18 @@ def _check_embeddings() -> Iterator[CheckMessage]:
         conf.current()
     except ConfigurationError as exc:
         yield Error(str(exc), hint="Edit EMBEDDINGS in your settings.", id="embeddings.E001")
+
+
+def _check_times() -> Iterator[CheckMessage]:
+    """A worker renews its leases between two statements."""
+    settings = conf.current()
+    if settings.lease_seconds < 2 * settings.statement_timeout_seconds:
+        yield Warning(
+            f"A lease of {settings.lease_seconds:g} s may run out in a statement of "
+            f"{settings.statement_timeout_seconds:g} s, and its work be done twice.",
+            hint='Make EMBEDDINGS["LEASE_SECONDS"] at least twice as long as "STATEMENT_TIMEOUT_SECONDS".',
+            id="embeddings.W016",
+        )
 
 
 def _check_providers() -> Iterator[CheckMessage]:

@@ -59,6 +59,7 @@ def test_embeddings_E001(settings, value, sentence):
         ({"DIMENSIONS": "256"}, "needs DIMENSIONS, a whole number"),
         ({"DIMENSION": 256}, "has no key 'DIMENSION'"),
         ({"OPTIONS": {"NOPE": 1}}, "has unknown OPTIONS NOPE"),
+        ({"TOKENS_PER_MINUTE": 0}, "TOKENS_PER_MINUTE must be a whole number of at least 1, or None, not 0."),
     ],
 )
 def test_embeddings_E002(settings, change, sentence):
@@ -198,3 +199,10 @@ def test_check_databases__redis_away(monkeypatch):
 @pytest.mark.django_db
 def test_check_command__with_the_database():
     call_command("check", databases=["default"], fail_level="WARNING")
+
+
+@pytest.mark.parametrize(("lease", "statement", "found"), [(19, 10, ["embeddings.W016"]), (20, 10, [])])
+def test_embeddings_W016(settings, lease, statement, found):
+    settings.EMBEDDINGS = {"LEASE_SECONDS": lease, "STATEMENT_TIMEOUT_SECONDS": statement}
+
+    assert ids(checks.check_settings(None)) == found
