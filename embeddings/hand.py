@@ -47,10 +47,6 @@ class Hand:
             claims[waiting.item.using].append(waiting.item.claim)
         return claims
 
-    def has_suspects(self) -> bool:
-        """Whether a task that was in hand at a worker's death is among them."""
-        return any(claim.crashes for claims in self.claims().values() for claim in claims)
-
     def take_ready(self, alias: str) -> list[ProviderRequest]:
         """Remove and return the requests that are ready for one provider."""
         mine = [request for request in self.ready if request.provider.alias == alias]

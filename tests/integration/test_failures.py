@@ -438,6 +438,19 @@ def test_suspects__of_one_provider_are_taken_before_all_work_of_another():
     assert [claim.object_id for claim in claims] == [str(suspect.pk)]
 
 
+def test_drain__suspects_are_alone_and_take_turns_with_other_work(drain, settings):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": 4}
+    Post.objects.bulk_create([Post(title=f"suspect {n}") for n in range(6)])
+    EmbeddingTask.objects.update(crashes=1)
+    Post.objects.bulk_create([Post(title=f"text {n}") for n in range(10)])
+
+    drain()
+
+    assert counts() == {"completed": 16}
+    assert sizes_of_requests() == [2, 4, 2, 4, 2, 2]
+    assert all(len({text.split()[0] for text in texts}) == 1 for texts in DummyProvider.requests)
+
+
 def test_suspects__are_worked_to_their_end_when_fewer_deaths_are_allowed_meanwhile(drain, settings):
     Post.objects.create(title="innocent")
     EmbeddingTask.objects.update(crashes=4)
