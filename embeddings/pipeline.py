@@ -26,6 +26,7 @@ from embeddings import (
     timeouts,
 )
 from embeddings.calling import Answer, Calls, Pong
+from embeddings.claiming import Claimer
 from embeddings.failure import Failure
 from embeddings.finishing import Finisher
 from embeddings.hand import Hand, Outcome
@@ -70,14 +71,12 @@ class Drain:
         self._stop = stop
         self._hurry = hurry
         self._stopped_at: float | None = None
-        self._on_backlog = on_backlog
         self._has_heartbeat = has_heartbeat
         self._hand = Hand(Calls(self.settings.concurrency))
         self._finisher = Finisher(self._hand, self.outcome, self._keep_alive)
         self._reader = Reader(self._hand, self.outcome, self._finisher, self._keep_alive)
+        self._claimer = Claimer(worker, self._hand, self._reader, on_backlog)
         self._sender = Sender(self._hand, self.outcome)
-        self._has_suspects = False
-        self._turns = (self._claim_suspects, self._claim_batches)
         self._reported = Outcome()
         self._renewed_at = self._beaten_at = time.monotonic()
 
@@ -132,41 +131,15 @@ class Drain:
     # Claiming.
 
     def _claim(self) -> int:
-        """Claim from the open lanes; returns the number of tasks.
-
-        Suspects are worked alone, so that the next death singles them out; as long as there are any, they and all other
-        work take turns.
-        """
-        if self._stop() or time.monotonic() >= self._deadline or (self._hand and self._has_suspects):
+        """Claim from every open lane of every database; returns the number of tasks."""
+        if self._stop() or time.monotonic() >= self._deadline:
             return 0
         lanes = self._lanes()
         if not lanes:
             return 0
         for using in self.settings.databases:
             ledger.promote_due(using=using)
-        if self._hand:
-            return self._claim_batches(lanes)
-        first, second = self._turns
-        claimed = first(lanes)
-        if claimed:
-            self._turns = (second, first)
-        return claimed or second(lanes)
-
-    def _claim_suspects(self, lanes: list[str]) -> int:
-        claims, using = selection.suspects(lanes, worker=self.worker)
-        self._has_suspects = bool(claims)
-        self._reader.read(claims, using)
-        return len(claims)
-
-    def _claim_batches(self, lanes: list[str]) -> int:
-        claimed = 0
-        for claims, using in selection.next_batches(lanes, worker=self.worker):
-            claimed += len(claims)
-            if len(claims) == self.settings.batch_size and self._on_backlog:
-                self._on_backlog()
-                self._on_backlog = None
-            self._reader.read(claims, using)
-        return claimed
+        return self._claimer.claim(lanes)
 
     def _lanes(self) -> list[str]:
         """The providers to claim for now. Those whose circuit is open are pinged when it is time to."""

@@ -42,6 +42,11 @@ def rescue(*, worker: str | None = None, is_crash: bool = True, using: str = DEF
     return len(execute("rescue", params, using))
 
 
+def has_suspects(providers: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Whether tasks of these providers wait that were in hand at a worker's death."""
+    return tasks_of(using).filter(status=Status.PENDING, provider__in=providers, crashes__gt=0).exists()
+
+
 def has_claimable(providers: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether a claim for one of these providers would find a task."""
     pending = tasks_of(using).filter(status=Status.PENDING, provider__in=providers)

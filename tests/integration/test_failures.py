@@ -13,7 +13,7 @@ from django.db import connection, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from embeddings import bulk, limiter, selection
+from embeddings import bulk, claiming, limiter, selection
 from embeddings.models import EmbeddingTask, ProviderCall, ProviderState, Status
 from embeddings.providers.base import Embedded
 from embeddings.providers.dummy import DummyProvider
@@ -48,6 +48,17 @@ class CoolingProvider(DummyProvider):
             limiter.rate_limited(self.alias, 60, "another worker was told to wait")
             connections.close_all()
         return embedded
+
+
+class DyingProvider(DummyProvider):
+    """At its first request, another worker dies with the last two tasks in hand."""
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        if DummyProvider.calls == 0:
+            last = EmbeddingTask.objects.filter(status=Status.PENDING).order_by("-pk").values("pk")[:2]
+            EmbeddingTask.objects.filter(pk__in=list(last.values_list("pk", flat=True))).update(crashes=1)
+            connections.close_all()
+        return super().embed(texts)
 
 
 @pytest.fixture(autouse=True)
@@ -438,7 +449,8 @@ def test_suspects__of_one_provider_are_taken_before_all_work_of_another():
     assert [claim.object_id for claim in claims] == [str(suspect.pk)]
 
 
-def test_drain__suspects_are_alone_and_take_turns_with_other_work(drain, settings):
+def test_drain__suspects_are_alone_and_take_turns_with_other_work(drain, settings, monkeypatch):
+    monkeypatch.setattr(claiming, "TURN_SECONDS", 0)
     settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": 4}
     Post.objects.bulk_create([Post(title=f"suspect {n}") for n in range(6)])
     EmbeddingTask.objects.update(crashes=1)
@@ -449,6 +461,19 @@ def test_drain__suspects_are_alone_and_take_turns_with_other_work(drain, setting
     assert counts() == {"completed": 16}
     assert sizes_of_requests() == [2, 4, 2, 4, 2, 2]
     assert all(len({text.split()[0] for text in texts}) == 1 for texts in DummyProvider.requests)
+
+
+def test_drain__sees_suspects_in_the_middle_of_a_backlog(drain, settings, monkeypatch):
+    monkeypatch.setattr(claiming, "LOOK_SECONDS", 0)
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": 4, "CONCURRENCY": 1}
+    settings.EMBEDDING_PROVIDERS = {"default": {**dummy()["default"], "BACKEND": f"{__name__}.DyingProvider"}}
+    Post.objects.bulk_create([Post(title=f"text {n}") for n in range(40)])
+
+    drain()
+
+    assert counts() == {"completed": 40}
+    # After the batch in flight, and one that may have been ready.
+    assert 2 in sizes_of_requests()[1:3]
 
 
 def test_suspects__are_worked_to_their_end_when_fewer_deaths_are_allowed_meanwhile(drain, settings):

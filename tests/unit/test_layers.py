@@ -25,6 +25,7 @@ ROWS: list[set[str]] = [
     {"hand", "remedies"},
     {"finishing", "sending"},
     {"reading"},
+    {"claiming"},
     {"pipeline"},
     {"search", "stats", "cleanup"},
     {"jobs"},
