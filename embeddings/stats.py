@@ -13,9 +13,6 @@ from django.db.models.functions import Now
 from embeddings import conf, registry
 from embeddings.models import DONE, OPEN, WAITING, EmbeddingTask, ProviderCall, Status
 
-# A worker that has not been heard of for this long is not counted as alive.
-ALIVE_SECONDS = 30
-
 
 def counts_by_status(model: type[models.Model] | None = None, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, int]:
     """How many tasks are in each state, all states listed; of one model's targets, or of all."""

@@ -12,9 +12,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import environ
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Where `make up` writes the addresses of the servers it runs, so that manage.py in another terminal finds them.
 SERVICES_FILE = BASE_DIR / ".data" / "services.json"
+
+# How long a page waits for a connection of the pool, and the pool for the server before it begins anew. Its attempts
+# are ever further apart: with psycopg's 300 seconds, pages could fail for minutes after the server is back.
+POOL_WAIT_SECONDS = 5
+# Connections beyond the least number are closed when nobody has needed them for so long.
+POOL_IDLE_SECONDS = 30
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
@@ -103,12 +111,17 @@ class Environment:
     secret_key: str
     allowed_hosts: list[str]
     database_url: str
+    database_pool: bool
+    database_pool_min_size: int
+    database_pool_max_size: int
     redis_url: str
     search_enabled: bool
     queue_enabled: bool
     provider: str
     model: str
     dimensions: int
+    requests_per_minute: int
+    tokens_per_minute: int
     openai_api_key: str
     openai_base_url: str
     ollama_base_url: str
@@ -135,6 +148,7 @@ def read() -> Environment:
     secret_key = text("DJANGO_SECRET_KEY", "for-development-only-not-a-secret-" + "0" * 32)
     if not debug and not text("DJANGO_SECRET_KEY", ""):
         raise SystemExit("DJANGO_DEBUG is off: set DJANGO_SECRET_KEY to a long random string.")
+    database_pool_max_size = integer("DATABASE_POOL_MAX_SIZE", 10, minimum=1, maximum=1_000)
     return Environment(
         debug=debug,
         secret_key=secret_key,
@@ -144,12 +158,19 @@ def read() -> Environment:
             services.get("DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
             ("postgresql", "postgres", "psql"),
         ),
+        database_pool=boolean("DATABASE_POOL", False),
+        database_pool_min_size=integer(
+            "DATABASE_POOL_MIN_SIZE", min(2, database_pool_max_size), minimum=0, maximum=database_pool_max_size
+        ),
+        database_pool_max_size=database_pool_max_size,
         redis_url=url("REDIS_URL", services.get("REDIS_URL", "redis://127.0.0.1:6379/0"), ("redis", "rediss", "unix")),
         search_enabled=boolean("SEMANTIC_SEARCH_ENABLED", True),
         queue_enabled=boolean("EMBEDDING_QUEUE_ENABLED", True),
         provider=provider,
         model=text("EMBEDDING_MODEL", PROVIDERS[provider]["model"]),
         dimensions=integer("EMBEDDING_DIMENSIONS", PROVIDERS[provider]["dimensions"], minimum=1, maximum=16_000),
+        requests_per_minute=integer("EMBEDDING_REQUESTS_PER_MINUTE", 0, minimum=0, maximum=1_000_000_000),
+        tokens_per_minute=integer("EMBEDDING_TOKENS_PER_MINUTE", 0, minimum=0, maximum=1_000_000_000_000),
         openai_api_key=openai_api_key,
         openai_base_url=openai_base_url,
         ollama_base_url=url("OLLAMA_BASE_URL", "http://localhost:11434", ("http", "https")),
@@ -165,6 +186,26 @@ def read() -> Environment:
     )
 
 
+def database_settings(environment: Environment) -> dict[str, Any]:
+    """The entry of DATABASES: what the address says, and for web processes a pool of connections.
+
+    A command or a worker needs one connection, and to hear at once why it cannot be had.
+    """
+    database: dict[str, Any] = environ.Env.db_url_config(environment.database_url)
+    if environment.database_pool:
+        pool = {
+            "min_size": environment.database_pool_min_size,
+            "max_size": environment.database_pool_max_size,
+            "max_idle": POOL_IDLE_SECONDS,
+            "timeout": POOL_WAIT_SECONDS,
+            "reconnect_timeout": POOL_WAIT_SECONDS,
+        }
+        # Only the pool keeps connections. One that died in it, with a server that was restarted, is not handed out.
+        database |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
+        database["OPTIONS"] = {**database.get("OPTIONS", {}), "pool": pool}
+    return database
+
+
 def provider_settings(environment: Environment) -> dict[str, Any]:
     """The one entry of EMBEDDING_PROVIDERS that the environment asks for."""
     preset = PROVIDERS[environment.provider]
@@ -178,4 +219,7 @@ def provider_settings(environment: Environment) -> dict[str, Any]:
         "MODEL": environment.model,
         "DIMENSIONS": environment.dimensions,
         "OPTIONS": {name: value for name, value in options.items() if value},
+        # 0 is no limit.
+        "REQUESTS_PER_MINUTE": environment.requests_per_minute or None,
+        "TOKENS_PER_MINUTE": environment.tokens_per_minute or None,
     }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import environ
-
-from project.environment import BASE_DIR, provider_settings, read
+from project.environment import BASE_DIR, database_settings, provider_settings, read
 
 ENVIRONMENT = read()
 
@@ -60,7 +58,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": environ.Env.db_url_config(ENVIRONMENT.database_url)}
+DATABASES = {"default": database_settings(ENVIRONMENT)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 RQ_QUEUES = {"embeddings": {"URL": ENVIRONMENT.redis_url, "SERIALIZER": "json"}}
 RQ = {"WORKER_CLASS": "embeddings.worker.EmbeddingWorker"}

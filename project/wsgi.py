@@ -8,6 +8,7 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+os.environ.setdefault("DATABASE_POOL", "true")  # Read by the settings; other processes do without.
 application = get_wsgi_application()
 
 

@@ -12,7 +12,12 @@ services.start()
 
 # Tests choose their provider; what a developer has exported for `make up` must not change their results.
 os.environ["EMBEDDING_PROVIDER"] = "dummy"
-for name in ("EMBEDDING_MODEL", "EMBEDDING_DIMENSIONS"):
+for name in (
+    "EMBEDDING_MODEL",
+    "EMBEDDING_DIMENSIONS",
+    "EMBEDDING_REQUESTS_PER_MINUTE",
+    "EMBEDDING_TOKENS_PER_MINUTE",
+):
     os.environ.pop(name, None)
 
 from project.settings import *

@@ -6,10 +6,9 @@ from django.contrib import admin
 from django.utils import timezone
 from django.utils.html import format_html
 
-from embeddings import stats
 from embeddings.admin import labels
 from embeddings.admin.readonly import ReadOnlyAdmin
-from embeddings.models import WorkerStatus
+from embeddings.models import ALIVE_SECONDS, WorkerStatus
 
 State = WorkerStatus.State
 
@@ -71,4 +70,4 @@ class WorkerAdmin(ReadOnlyAdmin):
 def _is_missing(worker: WorkerStatus) -> bool:
     """Whether it should be alive but is silent: it was killed, or cannot reach the database."""
     silent_seconds = (timezone.now() - worker.heartbeat_at).total_seconds()
-    return worker.state != State.STOPPED and silent_seconds > stats.ALIVE_SECONDS
+    return worker.state != State.STOPPED and silent_seconds > ALIVE_SECONDS

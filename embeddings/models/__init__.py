@@ -6,9 +6,10 @@ from embeddings.models.batch import EmbeddingBatch
 from embeddings.models.provider import ProviderCall, ProviderState
 from embeddings.models.status import CANCELLABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
 from embeddings.models.task import EmbeddingTask
-from embeddings.models.worker import WorkerStatus
+from embeddings.models.worker import ALIVE_SECONDS, WorkerStatus
 
 __all__ = [
+    "ALIVE_SECONDS",
     "CANCELLABLE",
     "DONE",
     "OPEN",

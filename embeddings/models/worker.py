@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
+# A worker that has not been heard of for this long is not counted as alive.
+ALIVE_SECONDS = 30
+
 
 class WorkerStatus(models.Model):
     """One `rqworker` process, kept current by its own heartbeats."""

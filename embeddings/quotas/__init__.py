@@ -14,8 +14,9 @@ from embeddings.quotas.waits import Use, per_window, seconds_to_wait
 
 __all__ = ["correct", "request_tokens", "seconds_to_wait", "spend", "take"]
 
-# Of a window's tokens less than a request may be left over, and is lost; so a request holds at most this part of them.
-_REQUESTS_IN_A_WINDOW = 20
+# A request holds at most this part of a window's tokens: what refills in a second, for which a worker can wait with
+# its tasks in hand. And what is left over of a window, less than one more request, is little.
+_REQUESTS_IN_A_WINDOW = 60
 
 
 def take(provider: Provider, tokens: int) -> float:
@@ -46,7 +47,7 @@ def correct(provider: Provider, estimated: int, actual: int | None) -> None:
 
     What it counted less is not given back: OpenAI limits by an estimate of its own, which is like ours.
     """
-    if actual is not None and actual > estimated:
+    if actual is not None:
         _spend(_uses(provider, requests=0, tokens=actual - estimated))
 
 

@@ -11,12 +11,10 @@ from django.db.models.functions import Now
 from limits.storage import MemoryStorage
 
 from embeddings import conf
-from embeddings.models import WorkerStatus
+from embeddings.models import ALIVE_SECONDS, WorkerStatus
 from embeddings.quotas import waits
 from embeddings.quotas.waits import Use
 
-# A worker that has not been heard of for this long has no share.
-ALIVE_SECONDS = 30
 # The number of workers is asked for this often.
 COUNT_SECONDS = 5.0
 _WITHOUT_LIMIT = 2**53

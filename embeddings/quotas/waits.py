@@ -12,7 +12,7 @@ from embeddings.providers.base import Remaining
 WINDOW_SECONDS = 60
 # Nobody is sent away for less.
 MIN_WAIT_SECONDS = 0.05
-# Redis counts time in milliseconds; who comes a millisecond early would be sent away again.
+# Redis counts time in milliseconds; who comes a millisecond too early would be sent away again.
 _TICK_SECONDS = 0.002
 
 # (count of the previous window, seconds until it counts nothing, count of the present window, seconds until *that*
@@ -37,21 +37,21 @@ def per_window(per_minute: int) -> int:
 def seconds_until_free(state: State, limit: int, cost: int) -> float:
     """Seconds until `cost` is free if nobody else takes it; 0.0 if it is free now.
 
-    The previous window's count fades evenly: at the end of the present window nothing is left of it.
+    The previous window's count fades evenly, rounded down: at the end of the present window nothing is left of it.
     """
     previous, previous_seconds, present, present_seconds = state
     free = limit - cost - present
     if free < 0:  # not before the present window is the previous one, and has faded to what then may be used
         rest = max(0.0, present_seconds - WINDOW_SECONDS)
-        return rest + WINDOW_SECONDS * (1 - (limit - cost) / present)
-    if previous * previous_seconds <= free * WINDOW_SECONDS:
+        return rest + WINDOW_SECONDS * (1 - (limit - cost + 1) / present) + _TICK_SECONDS
+    if math.floor(previous * previous_seconds / WINDOW_SECONDS) <= free:
         return 0.0
-    return previous_seconds - WINDOW_SECONDS * free / previous
+    return max(0.0, previous_seconds - WINDOW_SECONDS * (free + 1) / previous) + _TICK_SECONDS
 
 
 def when_to_ask_again(waits: list[float]) -> float:
     """The longest of the waits of one request, at least MIN_WAIT_SECONDS."""
-    return max(MIN_WAIT_SECONDS, max(waits, default=0.0) + _TICK_SECONDS)
+    return max(MIN_WAIT_SECONDS, *waits)
 
 
 def seconds_to_wait(left: Remaining | None, needed: int) -> float:
@@ -65,4 +65,4 @@ def seconds_to_wait(left: Remaining | None, needed: int) -> float:
     missing = min(needed, left.limit) - left.left
     if missing <= 0 or left.limit <= left.left:
         return 0.0
-    return max(0.0, left.reset_seconds) * missing / (left.limit - left.left)
+    return max(0.0, left.reset_seconds) * (missing / (left.limit - left.left))

@@ -163,6 +163,11 @@ def test_provider_settings__of_an_entry(settings: Any) -> None:
         ({**PROVIDER, "DIMENSIONS": "8"}, "not '8'"),
         ({**PROVIDER, "DIMENSIONS": True}, "not True"),
         ({**PROVIDER, "OPTIONS": []}, "OPTIONS must be a dict"),
+        *(
+            ({**PROVIDER, key: value}, f"{key} must be a whole number of at least 1, or None, not {value!r}")
+            for key in ("REQUESTS_PER_MINUTE", "TOKENS_PER_MINUTE")
+            for value in (0, -1, 1.5, True, "600")
+        ),
     ],
 )
 def test_provider_settings__wrong_entry_is_named(entry: dict[str, Any], words: str, settings: Any) -> None:
@@ -170,6 +175,22 @@ def test_provider_settings__wrong_entry_is_named(entry: dict[str, Any], words: s
 
     with pytest.raises(ConfigurationError, match=f"EMBEDDING_PROVIDERS\\['mine'\\].*{words}"):
         conf.provider_settings("mine")
+
+
+@pytest.mark.parametrize("key", ["REQUESTS_PER_MINUTE", "TOKENS_PER_MINUTE"])
+@pytest.mark.parametrize(("given", "expected"), [({}, None), (None, None), (1, 1), (5_000_000, 5_000_000)])
+def test_provider_settings__quotas_reach_the_provider(
+    key: str, given: Any, expected: int | None, settings: Any
+) -> None:
+    settings.EMBEDDING_PROVIDERS = {"default": {**PROVIDER, **({} if given == {} else {key: given})}}
+
+    quotas = {
+        "REQUESTS_PER_MINUTE": get_provider("default").requests_per_minute,
+        "TOKENS_PER_MINUTE": get_provider("default").tokens_per_minute,
+    }
+
+    assert quotas.pop(key) == expected
+    assert list(quotas.values()) == [None]
 
 
 def test_provider_settings__unknown_alias_names_the_known(settings: Any) -> None:

@@ -12,8 +12,8 @@ from embeddings.quotas import request_tokens
     [
         pytest.param(None, None, 300_000, id="the provider's own limit"),
         pytest.param(3, None, 300_000, id="… where only requests are limited"),
-        pytest.param(3000, 1_000_000, 50_000, id="a twentieth of the quota: less than a twentieth can be left over"),
-        pytest.param(None, 1_000_000, 50_000, id="… without a limit of requests, too"),
+        pytest.param(3000, 1_200_000, 20_000, id="what refills in a second"),
+        pytest.param(None, 1_200_000, 20_000, id="… without a limit of requests, too"),
         pytest.param(None, 1_000_000_000, 300_000, id="never more than the provider's own limit"),
         pytest.param(3, 150_000, 50_000, id="not so little that requests run out first"),
         pytest.param(1, 5_000_000, 300_000, id="… unless the provider's limit says so"),
