@@ -102,7 +102,7 @@ class Drain:
     def _work(self, claim_more: Callable[[], int]) -> Outcome:
         try:
             with timeouts.bounded(self.settings.databases):
-                while self._step(claim_more):
+                while self._goes_on(claim_more):
                     pass
                 self._beat()
         except Exception:
@@ -112,6 +112,28 @@ class Drain:
         finally:
             self._hand.calls.end()
         return self.outcome
+
+    def _goes_on(self, claim_more: Callable[[], int]) -> bool:
+        """A step; a statement that took too long, or waited too long for a lock, does not end the drain."""
+        try:
+            return self._step(claim_more)
+        except DatabaseError as exc:
+            if not timeouts.is_timeout(exc):
+                raise
+            logger.warning("Worker %s tries again: %s", self.worker, exc)
+            self._leave_unread()
+            self._keep_alive()
+            if self._is_grace_over():
+                raise
+            return True
+
+    def _leave_unread(self) -> None:
+        """Give back the tasks whose reading broke off."""
+        (using, claims), self._hand.reading = self._hand.reading, ("", ())
+        kept = {claim.id for claim in self._hand.claims().get(using, ())}
+        if unread := [claim for claim in claims if claim.id not in kept]:
+            with contextlib.suppress(DatabaseError):  # Their leases run out.
+                ledger.release(unread, using=using)
 
     def _step(self, claim_more: Callable[[], int]) -> bool:
         """One turn of the loop; returns whether there is to be another."""
@@ -180,6 +202,7 @@ class Drain:
         provider = answer.request.provider
         embedded = answer.embedded
         tokens = embedded.tokens if embedded else None
+        self._finisher.settle(answer.settlements() if embedded else [])  # Before anything that could go wrong.
         self._record(provider, len(answer.request.texts), answer.seconds, answer.error, tokens)
         if answer.pong:
             self._record_ping(answer.pong)
@@ -190,7 +213,6 @@ class Drain:
             self._hand.ready.extend(done.again)
             return
         limiter.succeeded(provider.alias)
-        self._finisher.settle(answer.settlements())
         quotas.correct(provider, estimated=answer.request.tokens, actual=embedded.tokens)
         left = quotas.seconds_to_wait(embedded.requests_left, 1)
         left = max(left, quotas.seconds_to_wait(embedded.tokens_left, answer.request.tokens))
