@@ -217,7 +217,7 @@ def check_databases(
         wanted = set(databases or ()) & set(conf.current().databases)
     except ConfigurationError:
         return []
-    found = [message for using in sorted(wanted) for message in (*_check_pgvector(using), *_check_columns(using))]
+    found = [message for using in sorted(wanted) for check in _DATABASE_CHECKS for message in check(using)]
     return [*found, *(_check_redis() if wanted else ())]
 
 
@@ -263,6 +263,25 @@ def _check_columns(using: str) -> Iterator[CheckMessage]:
                 obj=target.model,
                 id="embeddings.E013",
             )
+
+
+def _check_pooler(using: str) -> Iterator[CheckMessage]:
+    """Behind PgBouncer the process that a session was promised at its start is not the one that answers."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (answering,) = cursor.fetchone()
+    promised = connection.connection.info.backend_pid
+    if answering != promised and not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
+        yield Warning(
+            f"Database {using!r} is reached through a pooler such as PgBouncer; an .iterator() outside a transaction "
+            "would look for its cursor on another session.",
+            hint=f'Set DATABASES[{using!r}]["DISABLE_SERVER_SIDE_CURSORS"] = True.',
+            id="embeddings.W017",
+        )
+
+
+_DATABASE_CHECKS = (_check_pgvector, _check_columns, _check_pooler)
 
 
 def _check_redis() -> Iterator[CheckMessage]:

@@ -14,7 +14,7 @@ import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connection, connections
 
-from embeddings import timeouts
+from embeddings import checks, timeouts
 from embeddings.models import EmbeddingTask, Status
 from embeddings.providers.dummy import vector
 from tests.integration import pgbouncer, sessions, test_timeouts
@@ -215,3 +215,19 @@ def test_pool__of_a_web_process_may_lead_through_it(bouncer, drain):
 
         assert counts() == {"completed": 8 * 20}
         assert_vectors_are_right()
+
+
+# Checks.
+
+
+@pytest.mark.parametrize(("is_disabled", "found"), [(False, ["embeddings.W017"]), (True, [])])
+def test_embeddings_W017(bouncer, monkeypatch, is_disabled, found):
+    with through(bouncer):
+        monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", is_disabled)
+        messages = checks.check_databases(None, databases=["default"])
+
+    assert [message.id for message in messages] == found
+
+
+def test_embeddings_W017__is_silent_without_a_pooler():
+    assert checks.check_databases(None, databases=["default"]) == []
