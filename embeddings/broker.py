@@ -17,25 +17,26 @@ from rq.serializers import JSONSerializer
 
 from embeddings import conf
 
-# Nobody waits for Redis longer than this: neither a saving process nor a worker that has tasks in hand.
+# How long a saving process, or a worker that has tasks in hand, waits for an answer of Redis.
 TIMEOUT_SECONDS = 0.5
 
 
 @cache
-def queue() -> Queue:
+def queue(timeout_seconds: float = TIMEOUT_SECONDS) -> Queue:
     """The queue of the pokes."""
-    made: Queue = get_queue(conf.current().queue, connection=redis(), commit_mode="auto", serializer=JSONSerializer)
+    connection = redis(timeout_seconds)
+    made: Queue = get_queue(conf.current().queue, connection=connection, commit_mode="auto", serializer=JSONSerializer)
     return made
 
 
 @cache
-def redis() -> Redis:
-    """The Redis that RQ_QUEUES names for the queue of the pokes."""
+def redis(timeout_seconds: float = TIMEOUT_SECONDS) -> Redis:
+    """The Redis that RQ_QUEUES names for the queue of the pokes; an answer that takes longer is an error."""
     pool = get_queue(conf.current().queue).connection.connection_pool
     options: dict[str, Any] = {
         **pool.connection_kwargs,
-        "socket_timeout": TIMEOUT_SECONDS,
-        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
         "retry": Retry(NoBackoff(), 0),
     }
     return Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **options))

@@ -65,13 +65,17 @@ def _is_poke_registered(using: str) -> bool:
     return hook is poke and savepoint_ids <= set(connection.savepoint_ids)
 
 
-def poke(*, is_coalesced: bool = True) -> bool:
-    """Tell a worker that there is work; returns whether Redis took it. Never raises: the sweep finds lost work."""
+def poke(*, is_coalesced: bool = True, patience_seconds: float = broker.TIMEOUT_SECONDS) -> bool:
+    """Tell a worker that there is work; returns whether Redis took it. Never raises: the sweep finds lost work.
+
+    One answer of Redis may take `patience_seconds`. If all together took longer, Redis is left alone for a while.
+    """
     global _redis_failed_at
-    if time.monotonic() - _redis_failed_at < broker.TIMEOUT_SECONDS:
+    started = time.monotonic()
+    if started - _redis_failed_at < broker.TIMEOUT_SECONDS:
         return False
     try:
-        queue = broker.queue()
+        queue = broker.queue(patience_seconds)
         if _says_something(queue, is_coalesced=is_coalesced):
             queue.enqueue(
                 drain,
@@ -85,6 +89,8 @@ def poke(*, is_coalesced: bool = True) -> bool:
         _redis_failed_at = time.monotonic()
         logger.warning("Workers could not be poked (%s); their sweep will find the work.", type(exc).__name__)
         return False
+    if time.monotonic() - started > patience_seconds:
+        _redis_failed_at = time.monotonic()
     return True
 
 

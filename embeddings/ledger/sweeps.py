@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models.functions import Now
@@ -21,18 +22,20 @@ def promote_due(*, using: str = DEFAULT_DB_ALIAS) -> int:
 
 
 def rescue(*, worker: str | None = None, is_crash: bool = True, using: str = DEFAULT_DB_ALIAS) -> int:
-    """Free tasks whose lease ran out and, where `worker` is given, those that this worker has in hand no more.
+    """Free tasks whose lease ran out or, where `worker` is given, those that this worker has in hand no more.
 
     A death counts against the tasks that were in hand at it, unless `is_crash` says that there was another cause.
     """
-    lost = tasks_of(using).filter(status=Status.PROCESSING, lease_until__lt=Now())
-    if worker is None and not lost.exists():
-        return 0
-    alive = WorkerStatus.objects.using(conf.current().databases[0]).exclude(state=WorkerStatus.State.STOPPED)
-    seen = list(alive.values_list("name", "started_at", "heartbeat_at"))
+    seen: list[tuple[str, datetime, datetime]] = []
+    if worker is None:  # whoever holds the tasks may live
+        if not tasks_of(using).filter(status=Status.PROCESSING, lease_until__lt=Now()).exists():
+            return 0
+        alive = WorkerStatus.objects.using(conf.current().databases[0]).exclude(state=WorkerStatus.State.STOPPED)
+        seen = list(alive.values_list("name", "started_at", "heartbeat_at"))
     params = {
         "worker": worker,
         "is_crash": is_crash,
+        "lease_seconds": conf.current().lease_seconds,
         "names": [name for name, _, _ in seen],
         "started": [started_at for _, started_at, _ in seen],
         "beaten": [heartbeat_at for _, _, heartbeat_at in seen],

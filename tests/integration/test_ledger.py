@@ -532,8 +532,10 @@ def test_rescue__counts_crashes_apart_from_attempts_and_then_fails(settings: Any
     [
         # It was there before the claim and is heard of after the lease: it only let go of the task.
         (-60, -1, 0),
-        # It was heard of before the lease ended, and then no more.
-        (-60, -10, 1),
+        # It was heard of early in the lease, and then no more.
+        (-60, -30, 1),
+        # So late that it should have renewed it if it had held the task still.
+        (-60, -20, 0),
         # Another one has its name.
         (-20, -1, 1),
     ],

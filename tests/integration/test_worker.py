@@ -1,4 +1,4 @@
-"""`manage.py rqworker embeddings` is enough: due tasks, dead workers, poison, burst mode, orderly ends."""
+"""`manage.py rqworker embeddings` is enough: due tasks, poison, stuck jobs, burst mode, wrong clocks, connections."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import os
 import signal
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import rq
 from django.db import connection, connections
+from django.db.models.functions import Now
 from django.utils import timezone
+from rq.command import send_kill_horse_command
 from rq.job import JobStatus
 
 from embeddings import heartbeats, ledger, limiter
 from embeddings.models import EmbeddingTask, ProviderState, Status, WorkerStatus
+from embeddings.worker import sweep
+from tests.integration import sessions
 from tests.integration.conftest import child_of, counts, dummy, openai, wait_until
 from tests.openai_server import OpenAIServer
 from tests.testapp.models import Memo, Post, Word
@@ -74,35 +79,6 @@ def test_worker__starts_due_tasks_in_time_and_finds_what_redis_and_dead_workers_
 # Killed workers.
 
 
-def test_worker__gets_the_tasks_of_its_killed_child_back_at_once(workers, tmp_path):
-    log = tmp_path / "requests"
-    worker = workers.started(providers=dummy(LATENCY_SECONDS=1.0, LOG=str(log)))
-    make_posts(5)
-    wait_until(log.exists)
-
-    os.kill(child_of(worker), signal.SIGKILL)
-    wait_until(lambda: EmbeddingTask.objects.filter(crashes=1).count() == 5, seconds=2)
-
-    wait_until(is_done)
-    assert worker.poll() is None
-    assert WorkerStatus.objects.get(pid=worker.pid).last_error
-
-
-def test_worker__takes_over_from_another_that_was_killed_with_its_child(workers, tmp_path):
-    log = tmp_path / "requests"
-    short = {"LEASE_SECONDS": 2}
-    killed = workers.started(embeddings=short, providers=dummy(LATENCY_SECONDS=60, LOG=str(log)))
-    make_posts(5)
-    wait_until(log.exists)
-
-    child = child_of(killed)
-    killed.kill()
-    os.kill(child, signal.SIGKILL)
-    workers.start(embeddings=short, providers=dummy())
-
-    wait_until(is_done, seconds=30)
-
-
 def test_worker__outlives_its_database(workers, postgres_server, tmp_path):
     log = tmp_path / "requests"
     worker = workers.started(embeddings={"LEASE_SECONDS": 3}, providers=dummy(LATENCY_SECONDS=1.0, LOG=str(log)))
@@ -133,6 +109,95 @@ def test_worker__quarantines_only_the_text_that_kills_workers(workers, batch_siz
     assert worker.poll() is None
 
 
+def test_worker__kills_a_job_that_is_stuck(workers, tmp_path):
+    log = tmp_path / "requests"
+    worker = workers.started(
+        *worker_class("hasty_worker.HastyWorker"), providers=dummy(LATENCY_SECONDS=1, LOG=str(log))
+    )
+    make_posts(5)
+    wait_until(log.exists)
+
+    os.kill(child_of(worker), signal.SIGSTOP)
+
+    wait_until(lambda: EmbeddingTask.objects.filter(crashes=1).count() == 5, seconds=10)
+    wait_until(is_done)
+    assert worker.poll() is None
+
+
+def test_worker__does_not_blame_tasks_for_a_job_that_an_operator_stops(workers, redis_client, tmp_path):
+    log = tmp_path / "requests"
+    worker = workers.started(providers=dummy(LATENCY_SECONDS=2, LOG=str(log)))
+    make_posts(5)
+    wait_until(log.exists)
+
+    send_kill_horse_command(redis_client, WorkerStatus.objects.get(pid=worker.pid).name)
+
+    wait_until(lambda: len(log.read_text().splitlines()) == 2, seconds=10)  # Their leases have not ended.
+    assert not EmbeddingTask.objects.exclude(crashes=0).exists()
+    wait_until(is_done)
+
+
+def worker_class(path: str) -> tuple[str, str]:
+    return "--worker-class", f"tests.integration.{path}"
+
+
+# An outage of the database.
+
+
+def test_sweep__gives_workers_time_to_show_that_they_live_after_an_outage_of_the_database(monkeypatch):
+    monkeypatch.setattr(sweep, "HEARTBEAT_SECONDS", 0.2)
+    make_posts(3)
+    swept = sweep.Sweep("sweeper")
+    with sessions.session() as other:
+        other.execute("ALTER TABLE embeddings_workerstatus RENAME TO away")
+        swept.run()
+        other.execute("ALTER TABLE away RENAME TO embeddings_workerstatus")
+    assert len(claim_for_a_moment()) == 3
+
+    swept.run()
+    too_soon = counts()
+    time.sleep(0.5)
+    swept.run()
+
+    assert too_soon == {"processing": 3}
+    assert counts() == {"pending": 3}
+
+
+def test_sweep__frees_what_the_worker_s_own_job_could_not_give_back():
+    make_posts(3)
+    swept = sweep.Sweep("sweeper")
+    swept.run()
+    claim_for_a_moment("sweeper")
+    Post.objects.create(title="under a lease")
+    ledger.claim("default", 10, worker="sweeper")
+
+    swept.job_ended()
+    is_due = swept.is_due()
+    swept.run()
+
+    assert is_due
+    assert counts() == {"pending": 4}
+    assert not EmbeddingTask.objects.exclude(crashes=0).exists()
+
+
+def test_sweep__blames_other_workers_that_died_nevertheless():
+    make_posts(3)
+    swept = sweep.Sweep("sweeper")
+    claim_for_a_moment()
+
+    swept.job_ended()
+    swept.run()
+
+    assert EmbeddingTask.objects.filter(crashes=1).count() == 3
+
+
+def claim_for_a_moment(worker: str = "dead") -> list[ledger.Claim]:
+    """Claims whose lease has ended."""
+    claims = ledger.claim("default", 10, worker=worker)
+    EmbeddingTask.objects.filter(pk__in=[claim.id for claim in claims]).update(lease_until=Now())
+    return claims
+
+
 # Burst mode.
 
 
@@ -161,54 +226,19 @@ def test_burst__ends_while_the_provider_cools_down(workers):
     assert counts() == {"pending": 3}
 
 
-def test_burst__ends_when_the_provider_is_misconfigured(workers):
-    make_posts(3, "[[misconfigured]]")
+def test_burst__ends_when_the_provider_is_misconfigured(workers, tmp_path):
+    down = tmp_path / "down"
+    down.write_text("[[misconfigured]]")
+    make_posts(3)
 
-    workers.burst(providers=dummy())
+    workers.burst(providers=dummy(DOWN=str(down)))
 
     assert counts() == {"pending": 3}
     assert ProviderState.objects.get().blocked_reason == "configuration"
     assert not EmbeddingTask.objects.exclude(attempts=0).exists()
 
 
-# Orderly ends.
-
-
-def test_worker__settles_what_is_in_flight_and_gives_the_rest_back_when_it_is_asked_to_stop(workers, tmp_path):
-    log = tmp_path / "requests"
-    options = {
-        "embeddings": {"BATCH_SIZE": 10, "CONCURRENCY": 1},
-        "providers": dummy(LATENCY_SECONDS=2.0, LOG=str(log)),
-    }
-    processes = [workers.start(**options), workers.start(**options)]
-    workers.wait_for(*processes)
-    make_posts(100)
-    wait_until(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
-
-    asked_at = time.monotonic()
-    for process, number in zip(processes, [signal.SIGTERM, signal.SIGINT], strict=True):
-        process.send_signal(number)
-    codes = [process.wait(timeout=20) for process in processes]
-    took = time.monotonic() - asked_at
-
-    assert codes == [0, 0], workers.output()
-    assert took < 7  # The request itself takes 2 s.
-    assert counts() == {"completed": 20, "pending": 80}
-    assert len(log.read_text().splitlines()) == 2
-    assert not EmbeddingTask.objects.filter(status=Status.PENDING).exclude(attempts=0, crashes=0).exists()
-    assert set(WorkerStatus.objects.values_list("state", "claimed", "completed")) == {("stopped", 0, 10)}
-    assert not WorkerStatus.objects.filter(stopped_at=None).exists()
-
-
-def test_worker__is_registered_as_stopped_also_when_it_was_idle(workers):
-    processes = [workers.start(embeddings={"SWEEP_SECONDS": 0.001}) for _ in range(2)]
-    workers.wait_for(*processes)
-
-    for process, number in zip(processes, [signal.SIGTERM, signal.SIGINT], strict=True):
-        process.send_signal(number)
-
-    assert [process.wait(timeout=10) for process in processes] == [0, 0]
-    assert set(WorkerStatus.objects.values_list("state", flat=True)) == {"stopped"}
+# Records.
 
 
 def test_worker__reports_what_it_holds_and_what_it_has_done(workers):
@@ -272,6 +302,60 @@ def test_worker__is_rq_s_own_on_a_queue_that_is_not_ours(workers, redis_client):
     assert not WorkerStatus.objects.exists()
 
 
+# Clocks.
+
+
+def test_worker__takes_no_notice_of_a_wall_clock_that_jumps(workers, tmp_path):
+    """A day ahead, a day back in the middle of a request, and then two days forth."""
+    log, clock = tmp_path / "requests", Clock(tmp_path / "clock")
+    clock.set(days=1)
+    worker = workers.started(
+        *worker_class("jumping_worker.EmbeddingWorker"),
+        embeddings={"LEASE_SECONDS": 2, "BATCH_SIZE": 50},
+        providers=dummy(LATENCY_SECONDS=7, LOG=str(log)),  # Longer than RQ's parent waits until it looks at its clock.
+        WALL_CLOCK=str(clock.path),
+    )
+    make_posts(50)
+    wait_until(log.exists)
+
+    clock.set(days=0)
+    time.sleep(1)
+    clock.set(days=2)
+
+    wait_until(is_done)
+    assert len(log.read_text().splitlines()) == 1
+    assert not EmbeddingTask.objects.exclude(crashes=0, attempts=1).exists()
+    clock.set(days=0)
+    Post.objects.create(title="after it")
+    wait_until(is_done)
+    assert_stops_when_asked_twice(worker, clock)
+
+
+def assert_stops_when_asked_twice(worker, clock: Clock) -> None:
+    """RQ would take a second request for a duplicate of one that lies in the future."""
+    clock.set(days=1)
+    Post.objects.create(title="not done before the end")
+    wait_until(lambda: child_of(worker))
+    wait_until(lambda: EmbeddingTask.objects.filter(status=Status.PROCESSING).exists())
+    worker.send_signal(signal.SIGTERM)
+    time.sleep(1.1)
+    clock.set(days=0)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=3) == 0
+
+
+class Clock:
+    """What `jumping_worker` reads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def set(self, *, days: int) -> None:
+        new = self.path.with_suffix(".new")
+        new.write_text(str(86_400 * days))
+        new.replace(self.path)
+
+
 # Several at once.
 
 
@@ -307,6 +391,25 @@ def connections_by_name() -> dict[str, int]:
             " WHERE datname = current_database() AND application_name LIKE 'worker-%%' GROUP BY 1"
         )
         return dict(cursor.fetchall())
+
+
+def test_worker__drops_the_pools_that_the_settings_ask_for(workers):
+    worker = workers.started(
+        embeddings={"BATCH_SIZE": 10, "DRAIN_SECONDS": 0.2},
+        providers=dummy(LATENCY_SECONDS=0.05),
+        PGAPPNAME="worker-a",
+        DJANGO_SETTINGS_MODULE="tests.integration.pooled_settings",
+    )
+
+    numbers = set()
+    for _ in range(3):
+        make_posts(100)
+        while not is_done() or child_of(worker):
+            numbers.add(connections_by_name().get("worker-a", 0))
+            time.sleep(0.005)
+
+    assert numbers <= {0, 1}
+    assert 1 in numbers
 
 
 def test_worker__keeps_its_lease_but_no_transaction_while_it_waits_for_the_provider(workers, tmp_path):
