@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -102,45 +102,68 @@ class Calls:
 def call(request: ProviderRequest) -> Answer:
     """Ask the provider and check what it returns. Never raises."""
     started = time.monotonic()
+    provider = request.provider
     try:
-        embedded = request.provider.embed(request.texts)
-        _check(embedded, len(request.texts), request.provider)
+        embedded = _ask(lambda: provider.embed(request.texts))
     except (RateLimited, InputRejected) as exc:  # these say themselves whom they are about
         return Answer(request, time.monotonic() - started, error=exc)
     except Exception as exc:
-        seconds = time.monotonic() - started
-        return Answer(request, seconds, error=exc, pong=ping(request.provider))
-    return Answer(request, time.monotonic() - started, embedded=embedded)
+        return Answer(request, time.monotonic() - started, error=exc, pong=ping(provider))
+    seconds = time.monotonic() - started
+    try:
+        _check(embedded, len(request.texts), provider)
+    except Exception as exc:  # for this text only, or for all?
+        return Answer(request, seconds, error=exc, pong=ping(provider))
+    return Answer(request, seconds, embedded=embedded)
+
+
+def _ask(question: Callable[[], Embedded]) -> Embedded:
+    """A provider's code must not end the worker. Signals do not come to this thread: these are its own."""
+    try:
+        return question()
+    except (SystemExit, KeyboardInterrupt) as exc:
+        raise TransientError(f"The provider raised {type(exc).__name__}.") from exc
 
 
 def ping(provider: Provider) -> Pong:
     """Ask the provider for one harmless vector. Never raises."""
     started = time.monotonic()
     try:
-        provider.ping()
+        answer = _ask(provider.ping)
     except InputRejected:
-        pass  # an answer, though a strange one
+        return Pong(provider, time.monotonic() - started)  # an answer, though a strange one
+    except Exception as exc:
+        return Pong(provider, time.monotonic() - started, exc)
+    try:
+        _check(answer, 1, provider)
     except Exception as exc:
         return Pong(provider, time.monotonic() - started, exc)
     return Pong(provider, time.monotonic() - started)
 
 
-def _check(embedded: Embedded, inputs: int, provider: Provider) -> None:
+def _check(embedded: Any, inputs: int, provider: Provider) -> None:
     """Refuse what must not reach a column, whichever provider made it."""
+    if not isinstance(embedded, Embedded) or not isinstance(embedded.vectors, Sized):
+        returned = embedded.vectors if isinstance(embedded, Embedded) else embedded
+        raise ProviderMisconfigured(
+            f"{type(provider).__name__} returned {type(returned).__name__} where it should return vectors."
+        )
     if len(embedded.vectors) != inputs:
         raise TransientError(f"The provider returned {len(embedded.vectors)} vectors for {inputs} texts.")
     for vector in embedded.vectors:
+        if not isinstance(vector, Collection):
+            raise InputRejected(f"The provider returned {type(vector).__name__} as the vector of this text.")
         if len(vector) != provider.dimensions:
             raise ProviderMisconfigured(
                 f"{provider.model_id} returns {len(vector)} dimensions, but DIMENSIONS of provider "
                 f"{provider.alias!r} is {provider.dimensions}; change one of them."
             )
         if not _is_finite(vector):
-            raise InputRejected("The provider returned a vector with NaN or infinity for this text.")
+            raise InputRejected("The provider returned a vector with NaN, infinity or no numbers for this text.")
 
 
 def _is_finite(vector: Iterable[float]) -> bool:
     try:
         return math.isfinite(math.fsum(vector))
-    except (OverflowError, ValueError):  # too large for any column; infinities of both signs
+    except (OverflowError, ValueError, TypeError):  # too large for any column; infinities of both signs; no numbers
         return False

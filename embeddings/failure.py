@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db import DatabaseError, DataError, IntegrityError
@@ -14,6 +15,11 @@ _MAX_SIGNATURE = 255
 _VARYING = re.compile(r"""'[^']*'|"[^"]*"|\b[0-9a-f]{8}-[0-9a-f-]{27,}\b|\b[0-9a-f]{12,}\b|\d+(?:\.\d+)?""", re.I)
 
 
+# So much of somebody's text in a message is a quotation of it, also without quotation marks.
+_QUOTATION = 16
+_QUOTED = re.compile(r"""(['"`])(.{3,}?)\1|“(.{3,}?)”""", re.S)
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why an attempt failed."""
@@ -21,10 +27,16 @@ class Failure:
     kind: str
     error_class: str
     message: str
+    # The object that it is about, if it is about one: "content.Article 12".
+    about: str = ""
 
     @classmethod
-    def of(cls, exc: Exception) -> Failure:
-        """The record of an exception; one that no provider should raise counts as transient."""
+    def of(cls, exc: Exception, *, about: str = "", private: Collection[str] = ()) -> Failure:
+        """The record of an exception; one that no provider should raise counts as transient.
+
+        `about` names the one object that is to blame. What the message quotes of the `private` texts is left out:
+        operators may see it who may not see the objects.
+        """
         match exc:
             case ProviderError() | SourceError():
                 kind = exc.kind
@@ -35,16 +47,18 @@ class Failure:
         message = str(exc) or type(exc).__name__
         if isinstance(exc, DatabaseError):
             message = message.splitlines()[0]  # the lines below quote the row
+        message = ": ".join([*getattr(exc, "__notes__", ()), message]).removeprefix(f"{about}: ")
+        message = without_quotations(message[: 2 * _MAX_MESSAGE], private)
         # Without what PostgreSQL does not store: NUL and lone surrogates.
         message = message.replace("\0", "").encode(errors="replace").decode()
-        return cls(kind, type(exc).__name__, message[:_MAX_MESSAGE])
+        return cls(kind, type(exc).__name__, message[:_MAX_MESSAGE], about)
 
     def columns(self) -> dict[str, str]:
         """As the columns of a task."""
         return {
             "error_kind": self.kind,
             "error_class": self.error_class,
-            "error_message": self.message,
+            "error_message": (f"{self.about}: {self.message}" if self.about else self.message)[:_MAX_MESSAGE],
             "error_signature": self.signature,
         }
 
@@ -52,3 +66,25 @@ class Failure:
     def signature(self) -> str:
         """Kind, class and the message without what differs from one object to the next."""
         return f"{self.kind}: {self.error_class}: {_VARYING.sub('…', self.message)}"[:_MAX_SIGNATURE]
+
+
+def without_quotations(message: str, private: Collection[str]) -> str:
+    """`message` with "…" for what it quotes of these texts: anything between quotation marks, and longer passages."""
+    if not private:
+        return message
+    plain = "\0".join(private)
+    known = f"{plain}\0{plain.encode('unicode_escape').decode()}"  # as Python and JSON quote it, too
+    message = _QUOTED.sub(lambda match: "'…'" if (match[2] or match[3]) in known else match[0], message)
+    kept: list[str] = []
+    start = 0
+    while start < len(message):
+        stop = start + _QUOTATION
+        if stop > len(message) or message[start:stop] not in known:
+            kept.append(message[start])
+            start += 1
+            continue
+        while stop < len(message) and message[start : stop + 1] in known:
+            stop += 1
+        kept.append("…")
+        start = stop
+    return "".join(kept)

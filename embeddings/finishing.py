@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from django.db import DatabaseError, DataError, IntegrityError, connections
 
-from embeddings import ledger, settlement, timeouts
+from embeddings import ledger, registry, settlement, timeouts
 from embeddings.batching import halve
 from embeddings.exceptions import RowLocked
 from embeddings.failure import Failure
@@ -62,8 +62,9 @@ class Finisher:
 
     def fail(self, claim: Claim, exc: Exception, using: str) -> None:
         """Charge an attempt for an error that is not a provider's; what the database refuses, it will refuse again."""
+        failure = Failure.of(exc, about=registry.name_of(claim.content_type_id, claim.object_id, using))
         if isinstance(exc, RowLocked) or timeouts.is_lock_timeout(exc):
-            ledger.postpone([claim], Failure.of(exc), using=using)
+            ledger.postpone([claim], failure, using=using)
             return
         is_final = isinstance(exc, IntegrityError | DataError)
-        self._outcome.failed += ledger.fail([claim], Failure.of(exc), is_final=is_final, using=using)
+        self._outcome.failed += ledger.fail([claim], failure, is_final=is_final, using=using)

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import Enum
 from typing import Any
 
 from django.db import ProgrammingError
+from django.db.models.functions import Now
 
-from embeddings import batching, conf, ledger, registry, writer
-from embeddings.exceptions import SourceError
+from embeddings import batching, conf, ledger, quotas, registry, writer
+from embeddings.exceptions import ConfigurationError, SourceError
 from embeddings.failure import Failure
 from embeddings.ledger import Claim
+from embeddings.models import EmbeddingTask
 from embeddings.providers import Provider, get_provider
 from embeddings.registry import Target
 from embeddings.text import SourceText, source_text
+
+# So long two versions of the code may work side by side, while a new one is rolled out.
+ROLLOUT = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,11 @@ class Item:
     using: str
     text: SourceText
     xmin: str
+
+    @property
+    def name(self) -> str:
+        """Of its object, for messages."""
+        return self.target.name_of(self.claim.object_id)
 
 
 class Effect(Enum):
@@ -97,36 +108,66 @@ def take(claims: Sequence[Claim], using: str) -> Intake:
     for (content_type_id, field_name), group in by_target.items():
         target = registry.find(content_type_id, field_name, using)
         if target is None:
-            failure = Failure(
-                "configuration", "UnknownTarget", f"No model field is embedded as {field_name!r} any more."
-            )
-            intake.failures += [(claim, failure) for claim in group]
+            _sort_out_unknown(group, using, intake)
             continue
         try:
-            wanted[target.provider] += _read(target, group, using, intake)
-        except ProgrammingError as exc:
-            intake.postponed.append((group, replace(Failure.of(exc), kind="configuration")))
+            rows = _load(target, group, using, intake)
+        except (ProgrammingError, ConfigurationError) as exc:
+            failure = replace(Failure.of(exc), kind="configuration", about=target.label)
+            intake.postponed.append((group, failure))
+            continue
+        wanted[target.provider] += _read(target, rows, using, intake)
     for alias, items in wanted.items():
         intake.requests += _shape(get_provider(alias), using, items)
     return intake
 
 
-def _read(target: Target, claims: list[Claim], using: str, intake: Intake) -> list[Item]:
-    """The items of one target that need a vector; the others go into `intake`."""
-    provider = get_provider(target.provider)
-    rows = writer.load(target, [claim.object_id for claim in claims], using)
-    gone = [claim for claim in claims if claim.object_id not in rows]
+def _sort_out_unknown(claims: list[Claim], using: str, intake: Intake) -> None:
+    """The tasks of a field that this process does not know: new ones wait, as long as a new version may be rolled out
+    of which this worker knows nothing; the others are failed."""
+    tasks = EmbeddingTask.objects.using(using).filter(pk__in=[claim.id for claim in claims])
+    new = set(tasks.filter(created_at__gt=Now() - ROLLOUT).values_list("pk", flat=True))
+    for claim in claims:
+        failure = Failure(
+            "configuration",
+            "UnknownTarget",
+            f"No model field is embedded as {claim.field!r} (any more, or in this worker's version of the code).",
+            about=registry.name_of(claim.content_type_id, claim.object_id, using),
+        )
+        if claim.id in new:
+            intake.postponed.append(([claim], failure))
+        else:
+            intake.failures.append((claim, failure))
+
+
+def _load(target: Target, claims: list[Claim], using: str, intake: Intake) -> list[tuple[Claim, writer.Row]]:
+    """The tasks with their rows; tasks without go: deleted if the row is gone, failed if it can never have been."""
+    get_provider(target.provider)  # without which nothing can be done
+    possible = []
+    for claim in claims:
+        if target.is_key(claim.object_id):
+            possible.append(claim)
+            continue
+        message = f"The key of {target.model._meta.label} has changed its type: no object can have this one."
+        failure = Failure("input", "ImpossibleKey", message, about=target.name_of(claim.object_id))
+        intake.failures.append((claim, failure))
+    rows = writer.load(target, [claim.object_id for claim in possible], using)
+    gone = [claim for claim in possible if claim.object_id not in rows]
     if gone:
         ledger.discard(gone, using=using)
+    return [(claim, rows[claim.object_id]) for claim in possible if claim.object_id in rows]
+
+
+def _read(target: Target, rows: list[tuple[Claim, writer.Row]], using: str, intake: Intake) -> list[Item]:
+    """The items of one target that need a vector; the others go into `intake`."""
+    provider = get_provider(target.provider)
     items = []
-    for claim in claims:
-        row = rows.get(claim.object_id)
-        if row is None:
-            continue
+    for claim, row in rows:
         try:
             text = source_text(row.instance, target, provider)
         except SourceError as exc:
-            intake.failures.append((claim, Failure.of(exc)))
+            about = target.name_of(claim.object_id)
+            intake.failures.append((claim, Failure.of(exc, about=about, private=_words(row.instance))))
             continue
         item = Item(claim, target, using, text, row.xmin)
         if not text.text:
@@ -138,6 +179,12 @@ def _read(target: Target, claims: list[Claim], using: str, intake: Intake) -> li
     return items
 
 
+def _words(instance: Any) -> list[str]:
+    """The texts that an object holds, but for its key, which is no secret."""
+    values = {name: value for name, value in vars(instance).items() if name != instance._meta.pk.attname}
+    return [value for value in values.values() if isinstance(value, str)]
+
+
 def _shape(provider: Provider, using: str, items: Iterable[Item]) -> list[ProviderRequest]:
     """Requests within the provider's limits; equal texts are asked for once."""
     by_fingerprint: dict[str, list[Item]] = defaultdict(list)
@@ -146,7 +193,7 @@ def _shape(provider: Provider, using: str, items: Iterable[Item]) -> list[Provid
     groups = batching.split(
         ((same, same[0].text.tokens) for same in by_fingerprint.values()),
         max_inputs=min(provider.max_inputs, conf.current().batch_size),
-        max_tokens=min(provider.max_request_tokens, provider.tokens_per_minute or provider.max_request_tokens),
+        max_tokens=quotas.request_tokens(provider),
     )
     return [
         ProviderRequest(

@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 from django.dispatch import Signal
 
@@ -99,6 +99,18 @@ class Target:
 
     def content_type_id(self, using: str) -> int:
         return ContentType.objects.db_manager(using).get_for_model(self.model).pk
+
+    def name_of(self, key: Any) -> str:
+        """An object as messages name it: "content.Article 12"."""
+        return f"{self.model._meta.label} {key}"
+
+    def is_key(self, object_id: str) -> bool:
+        """Whether an object can have this key: not after the key's type has changed."""
+        try:
+            self.key_field.to_python(object_id)
+        except (ValueError, TypeError, ValidationError):
+            return False
+        return True
 
     def object_id(self, instance: models.Model) -> str:
         """The ledger's key of `instance`, also when it is a child or a proxy of `model`.
@@ -250,8 +262,21 @@ def _steps(model: type[models.Model], names: Sequence[str]) -> Iterator[tuple[in
 
 def find(content_type_id: int, field: str, using: str) -> Target | None:
     """The target of a ledger row; None when the code no longer has its model or field."""
-    model = ContentType.objects.db_manager(using).get_for_id(content_type_id).model_class()
+    try:
+        model = ContentType.objects.db_manager(using).get_for_id(content_type_id).model_class()
+    except ContentType.DoesNotExist:
+        return None
     return None if model is None else _targets.get((model, field))
+
+
+def name_of(content_type_id: int, object_id: str, using: str) -> str:
+    """The object of a ledger row as messages name it: "content.Article 12"; also when the code has no such model."""
+    try:
+        content_type = ContentType.objects.db_manager(using).get_for_id(content_type_id)
+    except ContentType.DoesNotExist:
+        return f"object {object_id}"
+    model = content_type.model_class()
+    return f"{model._meta.label if model else '.'.join(content_type.natural_key())} {object_id}"
 
 
 def get(label: str) -> list[Target]:

@@ -124,7 +124,14 @@ def _cut(request: ProviderRequest) -> ProviderRequest:
 
 
 def _fail(request: ProviderRequest, error: Exception, *, is_final: bool) -> int:
-    return ledger.fail(request.claims, Failure.of(error), is_final=is_final, using=request.using)
+    if len(request.texts) > 1:
+        failure = Failure.of(error, private=request.texts)
+        return ledger.fail(request.claims, failure, is_final=is_final, using=request.using)
+    failed = 0
+    for item in request.items[0]:
+        failure = Failure.of(error, about=item.name, private=request.texts)
+        failed += ledger.fail([item.claim], failure, is_final=is_final, using=request.using)
+    return failed
 
 
 def _delay(failures: int, error: Exception) -> float:

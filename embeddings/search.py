@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import operator
 from functools import reduce
 from typing import Any, Literal, TypeVar
@@ -11,6 +12,7 @@ from django.contrib.postgres.search import SearchQuery, SearchQueryCombinable, S
 from django.db import models
 from django.db.models import Case, CharField, F, FloatField, Value, When
 from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, NullIf
 from pgvector.django import CosineDistance
 
 from embeddings import conf, limiter, quotas, registry
@@ -91,7 +93,9 @@ def _query_vector(query: str, target: Target) -> Any:
 def _by_meaning(queryset: Q, vector: Any, target: Target) -> Q:
     distance = CosineDistance(target.field, vector)
     ready = queryset.filter(**{f"{target.field}__isnull": False})
-    return ready.annotate(score=1 - distance, found_by=Value("semantic")).order_by(distance)
+    # A vector of zeros has no direction: its distance is NaN, which sorts last and is no number for JSON.
+    score = Coalesce(NullIf(1 - distance, Value(math.nan)), 0.0, output_field=FloatField())
+    return ready.annotate(score=score, found_by=Value("semantic")).order_by(distance)
 
 
 def _by_keyword(queryset: Q, query: str, target: Target) -> Q:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Awaitable, Iterable, Iterator
 from typing import Any
 
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections, models
 
 from embeddings.batching import estimate_tokens, truncate
-from embeddings.exceptions import ConfigurationError, SourceError
+from embeddings.exceptions import SourceError
 from embeddings.providers import Provider, get_provider
 from embeddings.registry import Target
 
 # Between the values of several source fields.
 SEPARATOR = "\n\n"
+# Python could write these down, but not as anybody's text: a set in another order in each process, an iterator by its
+# address.
+_NOT_TEXT = (bytes, bytearray, memoryview, list, tuple, dict, set, frozenset, Iterator, Awaitable)
+# Unicode's general categories of characters that show nothing: white space, control and format characters.
+_INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 
 
 class SourceText:
@@ -37,21 +43,37 @@ def fingerprint(text: str, provider: Provider) -> str:
 def source_text(instance: models.Model, target: Target, provider: Provider) -> SourceText:
     """What to embed for `instance`; its text is "" when there is nothing to embed.
 
-    Raises SourceError, naming the object and the cause, when the project's own code fails.
+    Raises SourceError, naming the object and the cause, when the project's own code fails; and the database's error as
+    it is where that says nothing of the object, or has ended the caller's transaction.
     """
+    where = f"{target.name_of(instance.pk)}: the source of {target.label} failed"
     try:
         return SourceText(_render(instance, target), provider)
     except Exception as exc:
-        raise SourceError(
-            f"The source of {target.label} failed for {target.model._meta.label} {instance.pk}: "
-            f"{type(exc).__name__}: {exc}"
-        ) from exc
+        if isinstance(exc, Error) and _is_callers_concern(exc, instance):
+            exc.add_note(where)
+            raise
+        raise SourceError(f"{where}: {_described(exc)}") from exc
+
+
+def _is_callers_concern(exc: Error, instance: models.Model) -> bool:
+    """Whether the database is away or busy, or no statement works any more in the open transaction."""
+    connection = connections[instance._state.db or DEFAULT_DB_ALIAS]
+    return isinstance(exc, OperationalError | InterfaceError) or connection.in_atomic_block
+
+
+def _described(exc: Exception) -> str:
+    message = str(exc)
+    if isinstance(exc, Error):
+        message = message.partition("\n")[0]  # the lines below quote the row
+    return f"{type(exc).__name__}: {message}" if message else type(exc).__name__
 
 
 def saved_fingerprint(instance: models.Model, target: Target, saved: Iterable[str] | None = None) -> str:
     """The fingerprint of an instance just saved, or "" where making the text could cost a query or run foreign code.
 
-    `saved` names the only fields that were written, if not all were.
+    `saved` names the only fields that were written, if not all were. No save fails for its text: if that cannot be
+    made, a worker will say so.
     """
     if target.columns is None or not instance.get_deferred_fields().isdisjoint(target.columns):
         return ""
@@ -61,10 +83,9 @@ def saved_fingerprint(instance: models.Model, target: Target, saved: Iterable[st
     if any(hasattr(value, "resolve_expression") for value in values):
         return ""  # an F() expression: only the database knows the value
     try:
-        provider = get_provider(target.provider)
-    except ConfigurationError:
-        return ""  # system checks and workers say so; a save does not fail for it
-    return SourceText(_join(values), provider).fingerprint
+        return SourceText(_join(values), get_provider(target.provider)).fingerprint
+    except Exception:
+        return ""
 
 
 def _render(instance: Any, target: Target) -> str:
@@ -90,10 +111,23 @@ def _follow(instance: Any, path: str) -> Any:
 
 
 def _join(values: list[Any]) -> str:
-    parts = (_clean(str(value)) for value in values if value is not None)
+    parts = (_clean(_text(value)) for value in values if value is not None)
     return SEPARATOR.join(part for part in parts if part)
 
 
+def _text(value: Any) -> str:
+    """Numbers, dates, related objects and the like as they show themselves."""
+    kind: Any = type(value)
+    is_mute = kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
+    if is_mute or isinstance(value, _NOT_TEXT):
+        raise TypeError(f"it gives {kind.__name__}, not text; let a method return a str.")
+    return str(value)
+
+
 def _clean(text: str) -> str:
-    """Without what no provider and no database takes: NUL and lone surrogates; no white space at the ends."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode().strip()
+    """Without what no provider and no database takes: NUL and lone surrogates; no white space at the ends.
+
+    A text in which nothing can be seen (zero-width characters only) is no text.
+    """
+    clean = text.replace("\0", "").encode("utf-8", "replace").decode().strip()
+    return clean if any(unicodedata.category(character) not in _INVISIBLE for character in clean) else ""

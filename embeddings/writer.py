@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from django.db import connections, models
+from django.db import DataError, connections, models
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, TextField
 from django.db.models.expressions import RawSQL
 from pgvector import HalfVector, Vector
@@ -78,8 +78,12 @@ def write_vectors(target: Target, object_ids: Sequence[str], vectors: Sequence[A
         vector_type=composer.SQL("halfvec" if column is HalfVector else "vector"),
     )
     keys = [target.key_field.to_python(object_id) for object_id in object_ids]
+    try:
+        values = [column(vector) for vector in vectors]
+    except OverflowError as exc:
+        raise DataError(f"A number of the vector is too large for {target.label}.") from exc
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
-        cursor.execute(statement, [keys, [column(vector) for vector in vectors]])
+        cursor.execute(statement, [keys, values])
 
 
 def clear_vectors(target: Target, object_ids: Iterable[str], using: str) -> int:

@@ -22,12 +22,13 @@ from embeddings.ledger.claims import (
 from embeddings.ledger.operations import cancel, retry
 from embeddings.ledger.records import Claim, Completion, Request
 from embeddings.ledger.requests import forget, forget_orphans, request
-from embeddings.ledger.sweeps import has_claimable, has_suspects, promote_due, rescue
+from embeddings.ledger.sweeps import adopt, has_claimable, has_suspects, promote_due, rescue
 
 __all__ = [
     "Claim",
     "Completion",
     "Request",
+    "adopt",
     "cancel",
     "claim",
     "claim_ids",

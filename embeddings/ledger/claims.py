@@ -58,7 +58,7 @@ def _claim(statement: str, params: dict[str, Any], worker: str, using: str) -> l
 def renew(tokens: Collection[uuid.UUID], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Prolong leases that are still held."""
     lease = timedelta(seconds=conf.current().lease_seconds)
-    return tasks_of(using).filter(lease_token__in=tokens).update(lease_until=Now() + lease)
+    return move(tasks_of(using).filter(lease_token__in=tokens), using, lease_until=Now() + lease)
 
 
 def lock(claims: Iterable[Claim], *, using: str) -> dict[int, int]:

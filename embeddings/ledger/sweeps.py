@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from embeddings import conf
 from embeddings.ledger.statements import execute, move, tasks_of
-from embeddings.models import Status, WorkerStatus
+from embeddings.models import WAITING, Status, WorkerStatus
 
 SWEEP_LIMIT = 10_000  # tasks that one statement moves at most
 
@@ -19,6 +19,12 @@ def promote_due(*, using: str = DEFAULT_DB_ALIAS) -> int:
     """Make tasks claimable whose time has come."""
     due = tasks_of(using).filter(status__in=[Status.SCHEDULED, Status.RATE_LIMITED], available_at__lte=Now())
     return move(due.order_by("available_at")[:SWEEP_LIMIT], using, status=Status.PENDING, available_at=None)
+
+
+def adopt(content_type_id: int, field: str, provider: str, *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Give a field's waiting tasks to the provider that it has now: in another's lane nobody may ever claim them."""
+    strays = tasks_of(using).filter(content_type_id=content_type_id, field=field, status__in=WAITING)
+    return move(strays.exclude(provider=provider), using, provider=provider)
 
 
 def rescue(*, worker: str | None = None, is_crash: bool = True, using: str = DEFAULT_DB_ALIAS) -> int:

@@ -82,9 +82,9 @@ class Provider:
         """
         raise NotImplementedError
 
-    def ping(self) -> None:
+    def ping(self) -> Embedded:
         """Ask for one harmless vector, to learn whether the provider works; raises as `embed` does."""
-        self.embed([PING])
+        return self.embed([PING])
 
     def cost(self, tokens: int) -> float | None:
         """US dollars for so many tokens; None where the price is not known."""

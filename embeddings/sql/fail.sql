@@ -3,10 +3,10 @@
 UPDATE embeddings_embeddingtask AS task SET
     status = bad.status,
     available_at = CASE WHEN bad.status = 'scheduled' THEN clock_timestamp() + bad.delay * interval '1 second' END,
-    error_kind = %(error_kind)s,
-    error_class = %(error_class)s,
-    error_message = %(error_message)s,
-    error_signature = %(error_signature)s,
+    error_kind = CASE WHEN bad.status = 'pending' THEN task.error_kind ELSE %(error_kind)s END,
+    error_class = CASE WHEN bad.status = 'pending' THEN task.error_class ELSE %(error_class)s END,
+    error_message = CASE WHEN bad.status = 'pending' THEN task.error_message ELSE %(error_message)s END,
+    error_signature = CASE WHEN bad.status = 'pending' THEN task.error_signature ELSE %(error_signature)s END,
     lease_token = NULL,
     lease_until = NULL,
     updated_at = clock_timestamp()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from embeddings import cleanup, conf, heartbeats, jobs, ledger, limiter, timeouts
+from embeddings import cleanup, conf, heartbeats, jobs, ledger, limiter, registry, timeouts
 from embeddings.worker.databases import errors_logged
 from embeddings.worker.patience import ANSWER_SECONDS
 
@@ -39,6 +39,7 @@ class Sweep:
     def _beat(self) -> None:
         if not self._is_born:
             heartbeats.born(self.worker)
+            _adopt_strays()
             self._is_born = True
         elif self._may_have_leftovers or time.monotonic() - self._beaten_at >= HEARTBEAT_SECONDS:
             heartbeats.idle(self.worker)
@@ -73,3 +74,10 @@ class Sweep:
         if time.monotonic() - self._cleaned_at >= conf.current().cleanup_interval_hours * 3600:
             self._cleaned_at = time.monotonic()
             cleanup.clean_up()
+
+
+def _adopt_strays() -> None:
+    """The settings may name another provider for a field than when its tasks were requested."""
+    for using in conf.current().databases:
+        for target in registry.all_targets():
+            ledger.adopt(target.content_type_id(using), target.field, target.provider, using=using)

@@ -7,6 +7,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from embeddings import broker, checks, registry
+from embeddings.checks import databases
 from embeddings.registry import Target
 from tests.testapp.models import Author, Memo, Post, Word
 
@@ -154,13 +155,13 @@ def test_embeddings_E015(monkeypatch, max_length, found):
 def test_embeddings_E011_and_W012(monkeypatch):
     assert checks.check_databases(None, databases=["default"]) == []
 
-    monkeypatch.setattr(checks, "MIN_PGVECTOR", (99,))
+    monkeypatch.setattr(databases, "MIN_PGVECTOR", (99,))
     (warning,) = checks.check_databases(None, databases=["default"])
     assert warning.id == "embeddings.W012"
     assert "a vacuum can corrupt" in warning.msg
 
     # No server without pgvector is at hand: ask for an extension that it does not have.
-    monkeypatch.setattr(checks, "EXTENSION", "nothing_of_that_name")
+    monkeypatch.setattr(databases, "EXTENSION", "nothing_of_that_name")
     (error,) = checks.check_databases(None, databases=["default"])
     assert error.id == "embeddings.E011"
 
@@ -206,3 +207,12 @@ def test_embeddings_W016(settings, lease, statement, found):
     settings.EMBEDDINGS = {"LEASE_SECONDS": lease, "STATEMENT_TIMEOUT_SECONDS": statement}
 
     assert ids(checks.check_settings(None)) == found
+
+
+def test_embeddings_E018(monkeypatch):
+    monkeypatch.setattr(Author._meta.get_field("name"), "get_internal_type", lambda: "JSONField")
+
+    (error,) = of(Target(Author, "born", "name"))
+
+    assert error.id == "embeddings.E018"
+    assert error.msg.startswith("testapp.author.born has the source 'name', a ")

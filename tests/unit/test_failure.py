@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import IntegrityError, OperationalError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,6 +48,68 @@ def test_of__nul_is_left_out() -> None:
 
 def test_of__message_can_always_be_stored() -> None:
     assert Failure.of(ValueError("refused: \ud83d")).message.encode()
+
+
+def test_of__says_what_it_is_about_once() -> None:
+    named = SourceError("testapp.Word x: it failed")
+
+    failures = [Failure.of(named, about="testapp.Word x"), Failure.of(SourceError("it failed"), about="testapp.Word x")]
+
+    assert {failure.columns()["error_message"] for failure in failures} == {"testapp.Word x: it failed"}
+
+
+def test_of__tells_where_an_error_came_from() -> None:
+    error = OperationalError("server closed the connection\nunexpectedly")
+    error.add_note("testapp.Word x: the source failed")
+
+    failure = Failure.of(error, about="testapp.Word x")
+
+    assert failure.columns()["error_message"] == "testapp.Word x: the source failed: server closed the connection"
+
+
+def test_of__leaves_out_what_an_error_of_the_database_says_of_the_row() -> None:
+    error = IntegrityError('violates constraint "c"\nDETAIL:  Failing row contains (1, secret).')
+
+    assert Failure.of(error).message == 'violates constraint "c"'
+
+
+def test_columns__fit_with_what_they_are_about() -> None:
+    assert len(Failure.of(ValueError("x" * 5000), about="testapp.Word x").columns()["error_message"]) == 1000
+
+
+SECRET = "Jane Roe, born 1970, has tested positive."
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("It broke.", "It broke."),
+        (f"invalid literal for int() with base 10: '{SECRET}'", "invalid literal for int() with base 10: '…'"),
+        ("no such person: 'Jane Roe'", "no such person: '…'"),
+        ('no such person: "Jane Roe"', "no such person: '…'"),
+        ("no such person: 'John Doe'", "no such person: 'John Doe'"),
+        (f"cannot embed {SECRET}", "cannot embed …"),
+        ("cannot embed: who has tested positive, and", "cannot embed: who…, and"),
+        (f"refused: {SECRET[:30]} (cut)", "refused: … (cut)"),
+        (r"invalid: 'first line\nsecond line'", "invalid: '…'"),
+    ],
+)
+def test_of__quotes_nothing_private(message: str, expected: str) -> None:
+    assert Failure.of(ValueError(message), private=[SECRET, "first line\nsecond line"]).message == expected
+
+
+@settings(max_examples=50)
+@given(st.text(min_size=16, max_size=200), st.text(max_size=50), st.text(max_size=50))
+def test_of__quotes_no_long_passage(text: str, before: str, after: str) -> None:
+    message = Failure.of(ValueError(before + text + after), private=[text]).message
+
+    assert not any(text[n : n + 16] in message for n in range(len(text) - 15))
+
+
+def test_signature__is_of_the_cause_whatever_the_object() -> None:
+    signatures = {Failure.of(ValueError("bad"), about=f"testapp.Word {word}").signature for word in ("cat", "dog")}
+
+    assert signatures == {"transient: ValueError: bad"}
 
 
 @pytest.mark.parametrize(

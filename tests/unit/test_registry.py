@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models.functions import Upper
 from django.test.utils import isolate_apps
@@ -138,6 +139,45 @@ KEY = uuid.uuid4()
 )
 def test_target_object_id__has_one_spelling(target: Target, instance: models.Model, object_id: str) -> None:
     assert target.object_id(instance) == object_id
+
+
+@pytest.mark.parametrize(
+    ("target", "object_id", "expected"),
+    [
+        (target_of(Post, "title"), "7", True),
+        (target_of(Post, "title"), "x", False),
+        (target_of(Post, "title"), "", False),
+        (target_of(Memo, "text"), str(KEY), True),
+        (target_of(Memo, "text"), "7", False),
+        (target_of(Word, "definition"), "anything", True),
+        (target_of(Restaurant, "menu"), "x", False),
+    ],
+)
+def test_target_is_key__of_the_keys_type(target: Target, object_id: str, expected: bool) -> None:
+    assert target.is_key(object_id) is expected
+
+
+def test_target_name_of__an_object() -> None:
+    assert target_of(Post, "title").name_of(7) == "testapp.Post 7"
+
+
+@pytest.mark.django_db
+def test_find__none_for_what_the_code_or_the_database_does_not_have() -> None:
+    post, chair = ContentType.objects.get_for_model(Post), ContentType.objects.create(app_label="attic", model="chair")
+
+    assert registry.find(post.pk, "embedding", "default") in registry.targets_for(Post)
+    assert registry.find(post.pk, "old_name", "default") is None
+    assert registry.find(chair.pk, "embedding", "default") is None
+    assert registry.find(32_000, "embedding", "default") is None
+
+
+@pytest.mark.django_db
+def test_name_of__a_tasks_object() -> None:
+    post, chair = ContentType.objects.get_for_model(Post), ContentType.objects.create(app_label="attic", model="chair")
+
+    assert registry.name_of(post.pk, "7", "default") == "testapp.Post 7"
+    assert registry.name_of(chair.pk, "7", "default") == "attic.chair 7"
+    assert registry.name_of(32_000, "7", "default") == "object 7"
 
 
 # Which saves touch which targets.

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import DataError, OperationalError
 from django.db.models import F
+from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,10 +97,70 @@ def test_source_text__unwanted_text_is_not_even_made() -> None:
 def test_source_text__error_names_the_object_and_the_cause(options: dict[str, Any]) -> None:
     target = Target(Word, "embedding", **options)
 
-    with pytest.raises(SourceError, match=r"testapp\.word\.embedding failed for testapp\.Word x: \w+Error: ") as raised:
+    message = r"^testapp\.Word x: the source of testapp\.word\.embedding failed: \w+Error: "
+    with pytest.raises(SourceError, match=message) as raised:
         source_text(Word(word="x", meaning="broken"), target, provider())
 
     assert isinstance(raised.value.__cause__, ValueError | ZeroDivisionError)
+
+
+def test_source_text__error_names_an_object_that_its_source_has_deleted() -> None:
+    def source(post: Post) -> str:
+        post.pk = None
+        raise ValueError
+
+    with pytest.raises(SourceError, match=r"^testapp\.Post 7: .* failed: ValueError$"):
+        source_text(Post(pk=7), Target(Post, "embedding", source), provider())
+
+
+@pytest.mark.parametrize("value", [b"a", bytearray(b"a"), ["a"], ("a",), {"a": 1}, {"a"}, iter("a"), object()])
+def test_source_text__of_what_is_not_text_is_refused(value: Any) -> None:
+    with pytest.raises(SourceError, match=rf"TypeError: it gives {type(value).__name__}, not text"):
+        text_of(Post(), lambda post: value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.5, "1.5"),
+        (Decimal("2.50"), "2.50"),
+        (date(2026, 11, 22), "2026-11-22"),
+        (gettext_lazy("Yes"), "Yes"),
+        (Author(pk=3), "Author object (3)"),
+    ],
+)
+def test_source_text__of_what_shows_itself_as_text(value: Any, text: str) -> None:
+    assert text_of(Post(), lambda post: value) == text
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff\u2060 \u00ad", "\x01\x02", "\u2003\u3000"])
+def test_source_text__in_which_nothing_can_be_seen_is_none(text: str) -> None:
+    assert text_of(Post(title=text, body="seen"), ["title", "body"]) == "seen"
+    assert text_of(Post(title=text, body=""), ["title", "body"]) == ""
+
+
+def test_source_text__keeps_invisible_characters_within_a_text() -> None:
+    family = "\U0001f468\u200d\U0001f469"  # one emoji of two, held together by a zero-width joiner
+
+    assert text_of(Post(title=family), "title") == family
+
+
+def test_source_text__database_that_is_away_is_not_the_objects_fault() -> None:
+    def source(post: Post) -> str:
+        raise OperationalError("the connection is lost")
+
+    with pytest.raises(OperationalError, match="the connection is lost") as raised:
+        source_text(Post(pk=7), Target(Post, "embedding", source), provider())
+
+    assert raised.value.__notes__ == ["testapp.Post 7: the source of testapp.post.embedding failed"]
+
+
+def test_source_text__error_does_not_quote_a_row() -> None:
+    def source(post: Post) -> str:
+        raise DataError("invalid\nDETAIL:  Failing row contains (7, secret).")
+
+    with pytest.raises(SourceError, match=r"failed: DataError: invalid$"):
+        source_text(Post(pk=7), Target(Post, "embedding", source), provider())
 
 
 def test_source_text__is_cut_to_what_the_provider_takes() -> None:
@@ -172,6 +236,10 @@ def test_saved_fingerprint__unknown_for_deferred_columns_and_asks_no_database() 
 )
 def test_saved_fingerprint__unknown_for_computed_text_and_runs_no_code_of_others(instance: Any, target: Target) -> None:
     assert saved_fingerprint(instance, target) == ""
+
+
+def test_saved_fingerprint__unknown_for_what_cannot_be_made_into_text() -> None:
+    assert saved_fingerprint(Post(title=b"bytes"), Target(Post, "embedding", "title")) == ""
 
 
 def test_saved_fingerprint__unknown_for_a_provider_that_cannot_be_made() -> None:
