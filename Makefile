@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
 
-.PHONY: help up test lint install
+.PHONY: help up test chaos lint install
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,6 +12,9 @@ up: install ## Start everything: PostgreSQL, Valkey, web, workers, content; Ctrl
 
 test: install ## Run all tests on servers of their own; make test ARGS="-k search" runs some
 	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+chaos: install ## Kill 200 workers during a backfill, and much else; a quarter of an hour; make chaos ARGS="--seed 1"
+	@$(VENV_PYTHON) -m tests.chaos $(ARGS)
 
 lint: install ## Check style, types, settings, and that no migration is missing
 	$(VENV_PYTHON) -m ruff check .
