@@ -6,12 +6,15 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from embeddings.exceptions import InputRejected, ProviderMisconfigured, RateLimited, TransientError
 from embeddings.intake import Effect, ProviderRequest, Settlement
 from embeddings.providers import Embedded, Provider
+
+# Providers pinged at once; there is one ping a provider, and a thread only where there is one.
+MAX_PINGS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,9 @@ class Calls:
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
+        # A ping has a thread of its own: one that hangs takes no request's place.
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="embed")
+        self._pinging = ThreadPoolExecutor(MAX_PINGS, thread_name_prefix="ping")
         self._requests: dict[Future[Answer], ProviderRequest] = {}
         self._pings: dict[Future[Pong], str] = {}
 
@@ -80,7 +85,7 @@ class Calls:
         self._requests[self._pool.submit(call, request)] = request
 
     def ping(self, provider: Provider) -> None:
-        self._pings[self._pool.submit(ping, provider)] = provider.alias
+        self._pings[self._pinging.submit(ping, provider)] = provider.alias
 
     def wait(self, seconds: float) -> Iterator[Answer | Pong]:
         """The answers that come within so many seconds: the first, and all that have come until it is handled."""
@@ -96,7 +101,8 @@ class Calls:
 
     def end(self) -> None:
         """Let go of the threads without waiting for them."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._pinging):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def call(request: ProviderRequest) -> Answer:
@@ -114,14 +120,19 @@ def call(request: ProviderRequest) -> Answer:
         _check(embedded, len(request.texts), provider)
     except Exception as exc:  # for this text only, or for all?
         return Answer(request, seconds, error=exc, pong=ping(provider))
-    return Answer(request, seconds, embedded=embedded)
+    return Answer(request, seconds, embedded=embedded if _is_count(embedded.tokens) else replace(embedded, tokens=None))
 
 
 def _ask(question: Callable[[], Embedded]) -> Embedded:
-    """A provider's code must not end the worker. Signals do not come to this thread: these are its own."""
+    """A provider's code must not end the worker, whatever it raises: sys.exit(), a cancelled coroutine, Rust's panic.
+
+    Signals do not come to this thread.
+    """
     try:
         return question()
-    except (SystemExit, KeyboardInterrupt) as exc:
+    except Exception:
+        raise
+    except BaseException as exc:
         raise TransientError(f"The provider raised {type(exc).__name__}.") from exc
 
 
@@ -160,6 +171,11 @@ def _check(embedded: Any, inputs: int, provider: Provider) -> None:
             )
         if not _is_finite(vector):
             raise InputRejected("The provider returned a vector with NaN, infinity or no numbers for this text.")
+
+
+def _is_count(tokens: Any) -> bool:
+    """Whether a column can hold it; a vector is not lost for a nonsensical bill."""
+    return tokens is None or (type(tokens) is int and 0 <= tokens < 2**31)
 
 
 def _is_finite(vector: Iterable[float]) -> bool:

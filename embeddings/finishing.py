@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from django.db import DatabaseError, DataError, IntegrityError, connections
+from django.db import DataError, IntegrityError, connections
 
 from embeddings import ledger, registry, settlement, timeouts
 from embeddings.batching import halve
@@ -30,13 +30,13 @@ class Finisher:
             return
         try:
             settled = settlement.settle(settlements)
-        except DatabaseError as exc:
+        except Exception as exc:
             self._split(settlements, exc)
             return
         self._outcome.completed += settled.completed
         self._hand.unsettled += settled.busy
 
-    def _split(self, settlements: Sequence[Settlement], exc: DatabaseError) -> None:
+    def _split(self, settlements: Sequence[Settlement], exc: Exception) -> None:
         """What a transaction refused in one piece, in halves; a table that somebody has locked is waited for."""
         if not all(connections[using].is_usable() for using in {s.item.using for s in settlements}):
             raise exc

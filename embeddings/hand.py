@@ -33,7 +33,8 @@ class Hand:
     unsettled: list[Settlement] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.ready or self.calls or self.unsettled)
+        """Whether there are tasks in it; a ping is none."""
+        return bool(self.ready or self.calls.requests or self.unsettled)
 
     def claims(self) -> dict[str, list[Claim]]:
         """All tasks in hand, by database."""

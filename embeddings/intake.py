@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
@@ -98,8 +98,11 @@ class Intake:
     postponed: list[tuple[list[Claim], Failure]] = field(default_factory=list)
 
 
-def take(claims: Sequence[Claim], using: str) -> Intake:
-    """Read the present texts of claimed tasks and sort out those that need no provider."""
+def take(claims: Sequence[Claim], using: str, keep_alive: Callable[[], object] = lambda: None) -> Intake:
+    """Read the present texts of claimed tasks and sort out those that need no provider.
+
+    `keep_alive` is called between texts, which the project's own code may make slowly.
+    """
     intake = Intake()
     wanted: dict[str, list[Item]] = defaultdict(list)
     by_target: dict[tuple[int, str], list[Claim]] = defaultdict(list)
@@ -110,13 +113,17 @@ def take(claims: Sequence[Claim], using: str) -> Intake:
         if target is None:
             _sort_out_unknown(group, using, intake)
             continue
+        strays = [claim for claim in group if claim.provider != target.provider]
+        if strays and target.provider in conf.provider_aliases():  # another's lane would not know when to wait
+            ledger.release(strays, provider=target.provider, using=using)
+            group = [claim for claim in group if claim.provider == target.provider]
         try:
             rows = _load(target, group, using, intake)
         except (ProgrammingError, ConfigurationError) as exc:
             failure = replace(Failure.of(exc), kind="configuration", about=target.label)
             intake.postponed.append((group, failure))
             continue
-        wanted[target.provider] += _read(target, rows, using, intake)
+        wanted[target.provider] += _read(target, rows, using, intake, keep_alive)
     for alias, items in wanted.items():
         intake.requests += _shape(get_provider(alias), using, items)
     return intake
@@ -158,11 +165,18 @@ def _load(target: Target, claims: list[Claim], using: str, intake: Intake) -> li
     return [(claim, rows[claim.object_id]) for claim in possible if claim.object_id in rows]
 
 
-def _read(target: Target, rows: list[tuple[Claim, writer.Row]], using: str, intake: Intake) -> list[Item]:
+def _read(
+    target: Target,
+    rows: list[tuple[Claim, writer.Row]],
+    using: str,
+    intake: Intake,
+    keep_alive: Callable[[], object],
+) -> list[Item]:
     """The items of one target that need a vector; the others go into `intake`."""
     provider = get_provider(target.provider)
     items = []
     for claim, row in rows:
+        keep_alive()
         try:
             text = source_text(row.instance, target, provider)
         except SourceError as exc:

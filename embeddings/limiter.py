@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import Case, DateTimeField, F, Q, QuerySet, When
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Greatest, Now
@@ -19,6 +20,8 @@ from embeddings.models import ProviderState
 
 # Cooldown after a 429 that does not say how long to wait.
 DEFAULT_COOLDOWN_SECONDS = 5.0
+# Nobody is taken at his word for longer: a server's clock may be wrong, and its numbers nonsense.
+LONGEST_COOLDOWN_SECONDS = 86_400.0
 
 
 Reason = ProviderState.Reason
@@ -60,13 +63,14 @@ def succeeded(alias: str) -> None:
 
 def rate_limited(alias: str, retry_after: float | None, message: str) -> datetime:
     """Cool the whole provider down; returns until when. The provider's own wish is the minimum."""
-    seconds = DEFAULT_COOLDOWN_SECONDS if retry_after is None else retry_after
+    seconds = DEFAULT_COOLDOWN_SECONDS if retry_after is None else min(retry_after, LONGEST_COOLDOWN_SECONDS)
     until = Now() + timedelta(seconds=seconds + random.uniform(0, 0.1 + seconds / 10))
     return _block(alias, Reason.RATE_LIMIT, until, message)
 
 
 def wait_for_quota(alias: str, seconds: float, message: str) -> datetime:
     """Let the provider rest until its quota has refilled; returns until when."""
+    seconds = min(seconds, LONGEST_COOLDOWN_SECONDS)
     return _block(alias, Reason.RATE_LIMIT, Now() + timedelta(seconds=seconds), message)
 
 
@@ -90,8 +94,15 @@ def transient_failure(alias: str, message: str, *, retry_after: float = 0.0) -> 
     return state.failures_in_a_row
 
 
-def misconfigured(alias: str, message: str) -> None:
-    """Pause the provider: no request can work until somebody changes something; a probe looks from time to time."""
+def misconfigured(alias: str, message: str, *, is_prolonged: bool = True) -> None:
+    """Pause the provider: no request can work until somebody changes something; a probe looks from time to time.
+
+    A pause that runs already is left alone unless `is_prolonged`: a worker that knows nothing of the provider but that
+    it cannot make one must not put off the probes of those that can.
+    """
+    paused = _states().filter(alias=alias, blocked_until__gt=Now(), blocked_reason__in=_NEEDS_PROBE)
+    if not is_prolonged and paused.exists():
+        return
     until = Now() + timedelta(seconds=conf.current().circuit_open_seconds)
     _block(alias, Reason.CONFIGURATION, until, message)
 
@@ -104,10 +115,10 @@ def _block(alias: str, reason: str, until: CombinedExpression, message: str) -> 
         default=until,
         output_field=DateTimeField(),
     )
-    _states().filter(alias=alias).update(
-        blocked_until=later, blocked_reason=reason, last_error=message, updated_at=Now()
-    )
-    blocked_until = _states().get(alias=alias).blocked_until
+    state = _states().filter(alias=alias)
+    with transaction.atomic(using=state.db):  # Another worker's success may lift the block at once.
+        state.update(blocked_until=later, blocked_reason=reason, last_error=message, updated_at=Now())
+        blocked_until = state.get().blocked_until
     assert blocked_until is not None
     return blocked_until
 

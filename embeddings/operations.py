@@ -44,5 +44,7 @@ def resume_provider(alias: str) -> bool:
     """Let a provider be called at once, whatever blocks it; returns whether anything did."""
     is_resumed = limiter.resume(alias)
     if is_resumed:
+        for using in conf.current().databases:
+            ledger.hasten(alias, using=using)
         jobs.poke(is_coalesced=False)
     return is_resumed

@@ -89,8 +89,10 @@ class Drain:
         waiting = list(ids)
 
         def claim_once() -> int:
+            if self._is_over() or not waiting:
+                return 0
             lanes = self._lanes()
-            if self._hand.calls.pinged or not waiting:
+            if self._hand.calls.pinged:
                 return 0
             claims = ledger.claim_ids(waiting, lanes, worker=self.worker, using=using)
             waiting.clear()
@@ -105,7 +107,7 @@ class Drain:
                 while self._goes_on(claim_more):
                     pass
                 self._beat()
-        except Exception:
+        except BaseException:
             with contextlib.suppress(DatabaseError):  # The leases run out.
                 self._let_go()
             raise
@@ -140,8 +142,8 @@ class Drain:
         self._send()
         claimed = 0 if self._sender.has_request() else claim_more()
         self._send()
-        if not claimed and not self._hand:
-            return False
+        if not claimed and not self._hand and (self._is_over() or not self._hand.calls):
+            return False  # Who pings a provider that hangs waits no longer for it than for work.
         if self._is_grace_over():
             self._let_go()
             return False
@@ -154,7 +156,7 @@ class Drain:
 
     def _claim(self) -> int:
         """Claim from every open lane of every database; returns the number of tasks."""
-        if self._stop() or time.monotonic() >= self._deadline:
+        if self._is_over():
             return 0
         lanes = self._lanes()
         if not lanes:
@@ -163,11 +165,15 @@ class Drain:
             ledger.promote_due(using=using)
         return self._claimer.claim(lanes)
 
+    def _is_over(self) -> bool:
+        """Whether nothing new is to be begun."""
+        return self._stop() or time.monotonic() >= self._deadline
+
     def _lanes(self) -> list[str]:
         """The providers to claim for now. Those whose circuit is open are pinged when it is time to."""
         working = selection.working_providers()
         for alias in limiter.due_probes(working):
-            if limiter.take_probe(alias):
+            if alias not in self._hand.calls.pinged and limiter.take_probe(alias):
                 self._hand.calls.ping(get_provider(alias))
         return [alias for alias in limiter.open_lanes(working) if not self._sender.rests(alias)]
 

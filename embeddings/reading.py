@@ -18,7 +18,7 @@ class Reader:
     """Reads for one drain: what needs no provider is finished, the rest becomes requests in its hand."""
 
     def __init__(self, hand: Hand, outcome: Outcome, finisher: Finisher, keep_alive: Callable[[], object]) -> None:
-        """`keep_alive` is called between slow statements, so that leases outlast them."""
+        """`keep_alive` is called between slow statements and texts, so that leases outlast them."""
         self._hand = hand
         self._outcome = outcome
         self._finisher = finisher
@@ -36,7 +36,7 @@ class Reader:
         if not claims:
             return
         try:
-            taken = intake.take(claims, using)
+            taken = intake.take(claims, using, self._keep_alive)
         except Exception as exc:
             self._split(claims, using, exc)
             return

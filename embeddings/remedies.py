@@ -143,4 +143,5 @@ def _delay(failures: int, error: Exception) -> float:
 
 def _wish(error: Exception) -> float:
     """The seconds that the provider itself asked to be left alone."""
-    return (isinstance(error, TransientError) and error.retry_after) or 0.0
+    wish = (isinstance(error, TransientError) and error.retry_after) or 0.0
+    return min(wish, limiter.LONGEST_COOLDOWN_SECONDS)

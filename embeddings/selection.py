@@ -20,7 +20,7 @@ def working_providers() -> list[str]:
         try:
             get_provider(alias)
         except ConfigurationError as exc:
-            limiter.misconfigured(alias, str(exc))
+            limiter.misconfigured(alias, str(exc), is_prolonged=False)
         else:
             working.append(alias)
     return working

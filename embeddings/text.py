@@ -49,7 +49,9 @@ def source_text(instance: models.Model, target: Target, provider: Provider) -> S
     where = f"{target.name_of(instance.pk)}: the source of {target.label} failed"
     try:
         return SourceText(_render(instance, target), provider)
-    except Exception as exc:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as exc:  # sys.exit() and Rust's panics too: they would end the worker, again and again
         if isinstance(exc, Error) and _is_callers_concern(exc, instance):
             exc.add_note(where)
             raise
@@ -62,7 +64,7 @@ def _is_callers_concern(exc: Error, instance: models.Model) -> bool:
     return isinstance(exc, OperationalError | InterfaceError) or connection.in_atomic_block
 
 
-def _described(exc: Exception) -> str:
+def _described(exc: BaseException) -> str:
     message = str(exc)
     if isinstance(exc, Error):
         message = message.partition("\n")[0]  # the lines below quote the row

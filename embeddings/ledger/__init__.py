@@ -22,7 +22,7 @@ from embeddings.ledger.claims import (
 from embeddings.ledger.operations import cancel, retry
 from embeddings.ledger.records import Claim, Completion, Request
 from embeddings.ledger.requests import forget, forget_orphans, request
-from embeddings.ledger.sweeps import adopt, has_claimable, has_suspects, promote_due, rescue
+from embeddings.ledger.sweeps import adopt, has_claimable, has_suspects, hasten, promote_due, rescue
 
 __all__ = [
     "Claim",
@@ -40,6 +40,7 @@ __all__ = [
     "forget_orphans",
     "has_claimable",
     "has_suspects",
+    "hasten",
     "held",
     "lock",
     "postpone",

@@ -128,9 +128,12 @@ def postpone(
     return _give_back(claims, using, status=Status.SCHEDULED, available_at=until, **failure.columns())
 
 
-def release(claims: Iterable[Claim], *, using: str = DEFAULT_DB_ALIAS) -> int:
-    """Give tasks back as they were, to be claimed again at once; no attempt is charged."""
-    return _give_back(claims, using, status=Status.PENDING)
+def release(claims: Iterable[Claim], *, provider: str | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Give tasks back as they were, to be claimed again at once; no attempt is charged.
+
+    `provider` is the one that they belong to, if they were taken from another's lane.
+    """
+    return _give_back(claims, using, status=Status.PENDING, **({"provider": provider} if provider else {}))
 
 
 def _give_back(claims: Iterable[Claim], using: str, **values: Any) -> int:

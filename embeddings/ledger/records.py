@@ -35,6 +35,8 @@ class Claim:
     attempts: int
     crashes: int
     sort_key: datetime
+    # The lane from which it was taken.
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,11 @@ def promote_due(*, using: str = DEFAULT_DB_ALIAS) -> int:
     return move(due.order_by("available_at")[:SWEEP_LIMIT], using, status=Status.PENDING, available_at=None)
 
 
+def hasten(provider: str, *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Let what waits for a provider's quota wait no longer."""
+    return move(tasks_of(using).filter(status=Status.RATE_LIMITED, provider=provider), using, available_at=Now())
+
+
 def adopt(content_type_id: int, field: str, provider: str, *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Give a field's waiting tasks to the provider that it has now: in another's lane nobody may ever claim them."""
     strays = tasks_of(using).filter(content_type_id=content_type_id, field=field, status__in=WAITING)
@@ -32,19 +37,20 @@ def rescue(*, worker: str | None = None, is_crash: bool = True, using: str = DEF
 
     A death counts against the tasks that were in hand at it, unless `is_crash` says that there was another cause.
     """
-    seen: list[tuple[str, datetime, datetime]] = []
-    if worker is None:  # whoever holds the tasks may live
+    seen: list[tuple[str, datetime, datetime, datetime | None]] = []
+    if worker is None:  # whoever held the tasks may live, or have ended in order
         if not tasks_of(using).filter(status=Status.PROCESSING, lease_until__lt=Now()).exists():
             return 0
-        alive = WorkerStatus.objects.using(conf.current().databases[0]).exclude(state=WorkerStatus.State.STOPPED)
-        seen = list(alive.values_list("name", "started_at", "heartbeat_at"))
+        workers = WorkerStatus.objects.using(conf.current().databases[0])
+        seen = list(workers.values_list("name", "started_at", "heartbeat_at", "stopped_at"))
     params = {
         "worker": worker,
         "is_crash": is_crash,
         "lease_seconds": conf.current().lease_seconds,
-        "names": [name for name, _, _ in seen],
-        "started": [started_at for _, started_at, _ in seen],
-        "beaten": [heartbeat_at for _, _, heartbeat_at in seen],
+        "names": [name for name, _, _, _ in seen],
+        "started": [started_at for _, started_at, _, _ in seen],
+        "beaten": [heartbeat_at for _, _, heartbeat_at, _ in seen],
+        "stopped": [stopped_at for _, _, _, stopped_at in seen],
         "limit": SWEEP_LIMIT,
         "max_crashes": conf.current().max_crashes,
     }

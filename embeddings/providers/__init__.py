@@ -21,13 +21,18 @@ def get_provider(alias: str) -> Provider:
     settings = conf.provider_settings(alias)
     try:
         provider_class = import_string(settings.backend)
-    except ImportError as exc:
+    except Exception as exc:  # Its module may raise anything.
         raise ConfigurationError(
             f"Provider {alias!r}: BACKEND {settings.backend!r} cannot be imported ({exc})."
         ) from exc
     if not (isinstance(provider_class, type) and issubclass(provider_class, Provider)):
         raise ConfigurationError(f"Provider {alias!r}: BACKEND {settings.backend!r} is not an embeddings Provider.")
-    return provider_class(settings)
+    try:
+        return provider_class(settings)
+    except ConfigurationError:
+        raise
+    except Exception as exc:
+        raise ConfigurationError(f"Provider {alias!r} cannot be made: {type(exc).__name__}: {exc}") from exc
 
 
 @receiver(setting_changed)

@@ -17,4 +17,4 @@ WHERE id = ANY(ARRAY(
     ORDER BY sort_key
     FOR UPDATE SKIP LOCKED
 ))
-RETURNING id, content_type_id, object_id, field, fingerprint, version, attempts, crashes, sort_key
+RETURNING id, content_type_id, object_id, field, fingerprint, version, attempts, crashes, sort_key, provider

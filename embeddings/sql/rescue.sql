@@ -1,7 +1,7 @@
 -- Free tasks whose worker died: their lease ran out, or the worker's parent saw it die.
 -- A worker that was there before the claim and was heard of in the last half of the lease did not die: its death would
 -- have been in the first quarter, as it renews a lease after that. It has let go of the task, because the database was
--- away or the row locked, and nothing is charged.
+-- away or the row locked, as has one that ended in order; nothing is charged.
 -- A task that was in hand at too many deaths in a row is the likely cause and is failed.
 WITH lost AS (
     SELECT
@@ -10,10 +10,13 @@ WITH lost AS (
         %(is_crash)s AND alive.name IS NULL AS is_crash
     FROM embeddings_embeddingtask AS task
     LEFT JOIN unnest(
-        %(names)s::text[], %(started)s::timestamptz[], %(beaten)s::timestamptz[]
-    ) AS alive (name, started_at, beaten_at)
+        %(names)s::text[], %(started)s::timestamptz[], %(beaten)s::timestamptz[], %(stopped)s::timestamptz[]
+    ) AS alive (name, started_at, beaten_at, stopped_at)
         ON alive.name = task.worker AND alive.started_at <= task.claimed_at
-        AND alive.beaten_at > task.lease_until - %(lease_seconds)s / 2 * interval '1 second'
+        AND (
+            alive.beaten_at > task.lease_until - %(lease_seconds)s / 2 * interval '1 second'
+            OR alive.stopped_at >= task.claimed_at
+        )
     WHERE status = 'processing'
         AND CASE WHEN %(worker)s::text IS NULL THEN lease_until < clock_timestamp() ELSE worker = %(worker)s END
     ORDER BY id

@@ -142,7 +142,8 @@ class EmbeddingWorker(PatientWorker):
 
     def wait_for_horse(self) -> Any:
         pid, status, usage = super().wait_for_horse()
-        self._was_child_killed |= status is not None and os.WIFSIGNALED(status)
+        # By a signal, or by itself: what a library ends has no chance to give its tasks back either.
+        self._was_child_killed |= bool(status)
         return pid, status, usage
 
     def kill_horse(self, *args: Any) -> None:

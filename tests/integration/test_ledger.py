@@ -63,6 +63,7 @@ def claim_of(task: EmbeddingTask) -> Claim:
         attempts=task.attempts,
         crashes=task.crashes,
         sort_key=task.sort_key,
+        provider=task.provider,
     )
 
 
@@ -555,6 +556,25 @@ def test_rescue__counts_a_crash_only_if_the_worker_is_not_known_to_live(
 
     after = row(task)
     assert (after["status"], after["crashes"], after["error_kind"]) == ("pending", crashes, "crash" * crashes)
+
+
+@pytest.mark.parametrize(("stopped", "crashes"), [(-29, 0), (-31, 1)])
+def test_rescue__counts_no_crash_for_a_worker_that_ended_in_order(stopped: int, crashes: int) -> None:
+    now = timezone.now()
+    task = make_task(
+        "processing", worker="w", claimed_at=now - timedelta(seconds=30), lease_until=now - timedelta(seconds=1)
+    )
+    WorkerStatus.objects.create(
+        name="w",
+        state="stopped",
+        started_at=now - timedelta(seconds=60),
+        heartbeat_at=now + timedelta(seconds=stopped),
+        stopped_at=now + timedelta(seconds=stopped),
+    )
+
+    ledger.rescue()
+
+    assert row(task)["crashes"] == crashes
 
 
 def test_rescue__of_a_worker_that_was_made_to_end_counts_no_crash(settings: Any) -> None:

@@ -112,7 +112,7 @@ class Living:
 
     started_at: float
     beaten_at: float
-    is_stopped: bool = False
+    stopped_at: float | None = None
 
 
 @dataclass
@@ -212,22 +212,23 @@ class Model:
         lost = [
             row
             for row in self.free()
-            if row.lease_until is not None and (row.lease_until < self.now or row.worker == worker)
+            if row.lease_until is not None and (row.lease_until < self.now if worker is None else row.worker == worker)
         ]
         for row in lost:
-            is_charged = is_crash and not self._has_outlived(row)
+            is_charged = is_crash and (worker is not None or not self._has_outlived(row))
             row.crashes += is_charged
             is_poison = is_charged and row.crashes >= self.max_crashes
             self.give_back(row, "failed" if is_poison else "pending", error="crash" if is_charged else None)
         return len(lost)
 
     def _has_outlived(self, row: Row) -> bool:
-        """Whether its worker was there before the claim and has been heard of after the lease."""
+        """Whether its worker was there before the claim, and was heard of late in the lease or ended in order."""
         worker = self.workers.get(row.worker)
-        if worker is None or worker.is_stopped:
+        if worker is None or worker.started_at > row.claimed_at:
             return False
         assert row.lease_until is not None
-        return worker.started_at <= row.claimed_at and worker.beaten_at > row.lease_until
+        is_late = worker.beaten_at > row.lease_until - LEASE / 2
+        return is_late or (worker.stopped_at is not None and worker.stopped_at >= row.claimed_at)
 
 
 keys = st.sets(st.sampled_from(KEYS), min_size=1, max_size=3)
@@ -486,7 +487,9 @@ class LedgerMachine(RuleBasedStateMachine):
         if sign == "born" or (living is None and sign == "beat"):
             self.model.workers[worker] = Living(now, now)
         elif living:
-            living.beaten_at, living.is_stopped = now, sign == "stopped"
+            living.beaten_at = now
+            if sign == "stopped":
+                living.stopped_at = now
 
     # Sweeps.
 
@@ -587,8 +590,9 @@ class LedgerMachine(RuleBasedStateMachine):
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE embeddings_embeddingtask SET {', '.join(passed)}")
             cursor.execute(
-                "UPDATE embeddings_workerstatus SET started_at = started_at - %s, heartbeat_at = heartbeat_at - %s",
-                [timedelta(hours=hours)] * 2,
+                "UPDATE embeddings_workerstatus SET started_at = started_at - %s, heartbeat_at = heartbeat_at - %s,"
+                " stopped_at = stopped_at - %s",
+                [timedelta(hours=hours)] * 3,
             )
         self.model.hours += hours
         self.hold_locks()

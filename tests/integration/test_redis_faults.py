@@ -110,8 +110,10 @@ def describe(worker: rq.Worker) -> tuple[bool, list[str], str, bool]:
 
 
 def takes_commands(redis_client, worker) -> bool:
-    """Tells the worker to end, and whether it does."""
-    send_shutdown_command(redis_client, WorkerStatus.objects.get(pid=worker.pid).name)
+    """Once the worker listens again: tells it to end, and whether it does."""
+    name = WorkerStatus.objects.get(pid=worker.pid).name
+    wait_until(lambda: redis_client.pubsub_numsub(f"rq:pubsub:{name}")[0][1])
+    send_shutdown_command(redis_client, name)
     with contextlib.suppress(Exception):
         worker.wait(timeout=5)
     return worker.poll() == 0 and WorkerStatus.objects.get(pid=worker.pid).state == "stopped"

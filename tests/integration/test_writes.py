@@ -1001,7 +1001,7 @@ def test_save__without_a_queue_rolled_back_does_nothing(settings: Any) -> None:
         ("[[transient]]", "scheduled"),
         ("[[reject]]", "failed"),
         ("[[rate-limit]]", "rate_limited"),
-        ("[[misconfigured]]", "pending"),
+        ("[[misconfigured]]", "failed"),
         ("[[nan]]", "failed"),
     ],
 )
