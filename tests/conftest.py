@@ -4,6 +4,7 @@ import functools
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -50,6 +51,13 @@ def redis_client(settings) -> Iterator[redis.Redis]:
 def postgres_server() -> PostgresServer:
     """The session's own PostgreSQL, to be stopped, killed and started; it must run again when the test ends."""
     return services.postgres or pytest.skip("DATABASE_URL names a PostgreSQL that the tests must not stop.")
+
+
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """A temporary folder for servers of a test's own."""
+    with services.folder() as folder:
+        yield folder
 
 
 @pytest.fixture

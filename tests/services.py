@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from project.development import lock
@@ -38,6 +39,17 @@ def start() -> None:
     if not os.environ.get("REDIS_URL"):
         valkey = _stack.enter_context(ValkeyServer(folder / "valkey"))
         os.environ["REDIS_URL"] = valkey.url
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """A temporary folder for servers.
+
+    Not `tmp_path`: PostgreSQL must be another user where we are root, and each pytest session that starts beside ours
+    closes the folder above all `tmp_path`s to other users again.
+    """
+    with tempfile.TemporaryDirectory(prefix="embeddings-server-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 def stop() -> None:

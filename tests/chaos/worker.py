@@ -10,7 +10,8 @@ from typing import Any
 
 from django.conf import settings
 
-from embeddings import ledger, settlement
+from embeddings import ledger
+from embeddings.pipeline import settlement
 from embeddings.worker import EmbeddingWorker
 from tests.chaos.points import Points, after
 

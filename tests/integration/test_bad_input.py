@@ -14,9 +14,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
-from embeddings import intake, ledger, pipeline, registry
+from embeddings import ledger, pipeline, registry
 from embeddings.exceptions import InputRejected
 from embeddings.models import EmbeddingTask, ProviderState
+from embeddings.pipeline import intake
 from embeddings.providers.base import Embedded
 from embeddings.providers.dummy import DummyProvider
 from embeddings.worker.sweep import Sweep

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connections
 from psycopg import sql
@@ -125,16 +126,18 @@ def test_worker__goes_on_after_restarts_of_its_database(workers, postgres_server
 
 
 @pytest.fixture
-def durable_server(transactional_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
+def durable_server(transactional_db: None, server_folder: Path) -> Iterator[PostgresServer]:
     """A PostgreSQL that keeps what it has confirmed even when it is killed; the test's connections lead to it."""
-    with PostgresServer(tmp_path / "postgres") as server, pytest.MonkeyPatch.context() as patch:
+    with PostgresServer(server_folder / "postgres") as server, pytest.MonkeyPatch.context() as patch:
         for connection in connections.all():
             connection.close()
             patch.setitem(connection.settings_dict, "NAME", server.database)
             patch.setitem(connection.settings_dict, "PORT", server.port)
         call_command("migrate", verbosity=0)
         patch.setenv("DATABASE_URL", server.url)
+        ContentType.objects.clear_cache()  # The ids are others there.
         yield server
+        ContentType.objects.clear_cache()
         connections.close_all()
 
 

@@ -13,8 +13,9 @@ from django.db import connection, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from embeddings import bulk, claiming, limiter, selection
+from embeddings import bulk, limiter
 from embeddings.models import EmbeddingTask, ProviderCall, ProviderState, Status
+from embeddings.pipeline import claiming, selection
 from embeddings.providers.base import Embedded
 from embeddings.providers.dummy import DummyProvider
 from tests.integration.conftest import MODEL, TIMEOUT_SECONDS, counts, dummy, openai, wait_until

@@ -32,10 +32,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from embeddings import heartbeats, ledger, selection
+from embeddings import heartbeats, ledger
 from embeddings.failure import Failure
 from embeddings.ledger import Claim, Completion, Request
 from embeddings.models import CANCELLABLE, DONE, OPEN, RETRYABLE, EmbeddingTask
+from embeddings.pipeline import selection
 from tests.integration import sessions
 from tests.testapp.models import Post
 

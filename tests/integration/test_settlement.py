@@ -20,11 +20,12 @@ from django.db.models.functions import Now
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from embeddings import intake, ledger, operations, pipeline, registry, settlement
+from embeddings import ledger, operations, pipeline, registry
 from embeddings.failure import Failure
-from embeddings.intake import Effect, Intake, Settlement
 from embeddings.ledger import Claim
 from embeddings.models import EmbeddingTask, ProviderCall
+from embeddings.pipeline import intake, settlement
+from embeddings.pipeline.intake import Effect, Intake, Settlement
 from embeddings.providers.dummy import DummyProvider, vector
 from tests.integration import sessions
 from tests.integration.conftest import Draining, TaskOf, wait_until

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
-from embeddings import ledger, limiter, quotas, remedies
+from embeddings import ledger, limiter, quotas
 from embeddings.exceptions import QuotaUsedUp
 from embeddings.failure import Failure
-from embeddings.hand import Hand, Outcome
-from embeddings.intake import ProviderRequest
+from embeddings.pipeline import remedies
+from embeddings.pipeline.hand import Hand, Outcome
+from embeddings.pipeline.intake import ProviderRequest
 from embeddings.providers import Provider
 
 # Tasks are kept in hand while their provider's quota refills, if that takes no longer.

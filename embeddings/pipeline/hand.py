@@ -6,9 +6,9 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from embeddings.calling import Calls
-from embeddings.intake import ProviderRequest, Settlement
 from embeddings.ledger import Claim
+from embeddings.pipeline.calling import Calls
+from embeddings.pipeline.intake import ProviderRequest, Settlement
 
 
 @dataclass(slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from embeddings import conf, ledger, selection
-from embeddings.hand import Hand
-from embeddings.reading import Reader
+from embeddings import conf, ledger
+from embeddings.pipeline import selection
+from embeddings.pipeline.hand import Hand
+from embeddings.pipeline.reading import Reader
 
 # Suspects and other work take turns: as long as there is both, suspects have so long of a turn, the others a batch.
 TURN_SECONDS = 1.0

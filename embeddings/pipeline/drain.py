@@ -1,4 +1,4 @@
-"""From the ledger to the columns: claim tasks, ask providers for vectors, settle.
+"""The loop of one job.
 
 Provider calls run on threads, up to `concurrency` at once; all database work is done by the calling thread on its one
 connection, and no transaction is open while a call is awaited. The next batch is claimed and read while calls are in
@@ -14,25 +14,16 @@ from collections.abc import Callable, Collection
 
 from django.db import DatabaseError
 
-from embeddings import (
-    conf,
-    heartbeats,
-    ledger,
-    limiter,
-    metrics,
-    quotas,
-    remedies,
-    selection,
-    timeouts,
-)
-from embeddings.calling import Answer, Calls, Pong
-from embeddings.claiming import Claimer
+from embeddings import conf, heartbeats, ledger, limiter, metrics, quotas, timeouts
 from embeddings.failure import Failure
-from embeddings.finishing import Finisher
-from embeddings.hand import Hand, Outcome
+from embeddings.pipeline import remedies, selection
+from embeddings.pipeline.calling import Answer, Calls, Pong
+from embeddings.pipeline.claiming import Claimer
+from embeddings.pipeline.finishing import Finisher
+from embeddings.pipeline.hand import Hand, Outcome
+from embeddings.pipeline.reading import Reader
+from embeddings.pipeline.sending import Sender
 from embeddings.providers import Provider, get_provider
-from embeddings.reading import Reader
-from embeddings.sending import Sender
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from embeddings import conf, ledger, limiter
 from embeddings.backoff import retry_delay
 from embeddings.batching import halve
-from embeddings.calling import Answer, Pong
 from embeddings.exceptions import InputRejected, InputTooLong, ProviderMisconfigured, RateLimited, TransientError
 from embeddings.failure import Failure
-from embeddings.intake import ProviderRequest
+from embeddings.pipeline.calling import Answer, Pong
+from embeddings.pipeline.intake import ProviderRequest
 
 # A text that a provider finds too long is halved at most so often before it counts as refused.
 MAX_CUTS = 4

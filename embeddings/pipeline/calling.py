@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from embeddings.exceptions import InputRejected, ProviderMisconfigured, RateLimited, TransientError
-from embeddings.intake import Effect, ProviderRequest, Settlement
+from embeddings.pipeline.intake import Effect, ProviderRequest, Settlement
 from embeddings.providers import Embedded, Provider
 
 # Providers pinged at once; there is one ping a provider, and a thread only where there is one.

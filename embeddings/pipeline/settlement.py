@@ -16,9 +16,9 @@ from django.db import transaction
 from embeddings import ledger, writer
 from embeddings.exceptions import SourceChanged, SourceError
 from embeddings.failure import Failure
-from embeddings.intake import Effect, Settlement
 from embeddings.ledger import Completion
 from embeddings.models import Status
+from embeddings.pipeline.intake import Effect, Settlement
 from embeddings.providers import get_provider
 from embeddings.registry import Target
 from embeddings.text import source_text

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 from django.db import DataError, IntegrityError, connections
 
-from embeddings import ledger, registry, settlement, timeouts
+from embeddings import ledger, registry, timeouts
 from embeddings.batching import halve
 from embeddings.exceptions import RowLocked
 from embeddings.failure import Failure
-from embeddings.hand import Hand, Outcome
-from embeddings.intake import Settlement
 from embeddings.ledger import Claim
+from embeddings.pipeline import settlement
+from embeddings.pipeline.hand import Hand, Outcome
+from embeddings.pipeline.intake import Settlement
 
 
 class Finisher:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 
 from django.db import connections
 
-from embeddings import intake, ledger, timeouts
+from embeddings import ledger, timeouts
 from embeddings.batching import halve
 from embeddings.failure import Failure
-from embeddings.finishing import Finisher
-from embeddings.hand import Hand, Outcome
 from embeddings.ledger import Claim
+from embeddings.pipeline import intake
+from embeddings.pipeline.finishing import Finisher
+from embeddings.pipeline.hand import Hand, Outcome
 
 
 class Reader:
