@@ -417,7 +417,9 @@ def test_take__without_redis_is_right_about_when_to_ask_again(window):
 @pytest.mark.usefixtures("db")
 def test_take__asks_for_the_workers_once_in_a_while(django_assert_num_queries, without_redis):
     with django_assert_num_queries(1):
-        taken(provider(requests=30), tries=50)
+        count = taken(provider(requests=30), tries=50)
+
+    assert count == 30
 
 
 @pytest.mark.usefixtures("db", "without_redis")

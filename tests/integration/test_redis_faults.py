@@ -161,6 +161,7 @@ def test_flushall__leaves_a_busy_worker_in_the_list(workers, redis_client):
     redis_client.flushall()
 
     wait_until(lambda: in_the_list(redis_client, "busy"), seconds=8)
+    assert child_of(worker), "The job was not disturbed."
 
 
 # Restarts.

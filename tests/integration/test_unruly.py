@@ -109,6 +109,8 @@ def test_worker__text_at_which_it_exits_is_singled_out(workers):
     Post.objects.bulk_create([Post(title="[[exit]]" if n == 3 else f"text {n}") for n in range(8)])
 
     wait_until(lambda: counts() == {"completed": 7, "failed": 1}, seconds=20)
+    task = EmbeddingTask.objects.get(status="failed")
+    assert (task.object_id, task.error_kind) == (str(Post.objects.get(title="[[exit]]").pk), "crash")
 
 
 def test_drain__keeps_its_leases_while_it_reads_slow_sources(drain, settings, monkeypatch):
@@ -204,6 +206,9 @@ def test_misconfigured__beside_a_success():
     for _ in range(300):
         limiter.misconfigured("default", "a bad key")
     join()
+
+    limiter.misconfigured("default", "a bad key")
+    assert limiter.open_lanes(["default"]) == []
 
 
 def test_run_tasks__does_not_wait_for_a_locked_ledger_for_ever(settings):
