@@ -30,7 +30,7 @@ ROWS: list[set[str]] = [
     {"pipeline"},
     {"search", "stats", "cleanup"},
     {"jobs"},
-    {"bulk", "operations", "worker"},
+    {"bulk", "operations", "worker", "chunks"},
     {"requeue"},
     {"managers", "signals", "checks", "admin", "api", "management"},
     {"apps"},

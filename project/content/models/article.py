@@ -1,17 +1,18 @@
-"""What the reference project searches: articles, each with a vector that keeps itself current."""
+"""System 003: articles, with slug, title and content."""
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
-from django.contrib.postgres.search import SearchVector
 from django.core.validators import RegexValidator
 from django.db import models
 from django.urls import reverse
+from pgvector.django import HnswIndex
 
 from embeddings.fields import EmbeddingField
 from embeddings.managers import EmbeddingManager
 from project.content.kinds import Kind
+from project.content.models.words import WordsField
 
 
 class Article(models.Model):
@@ -34,14 +35,17 @@ class Article(models.Model):
     source = models.CharField(max_length=200, blank=True)
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.WRITTEN, db_index=True, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
-    embedding = EmbeddingField(source=["title", "keywords", "content"], dimensions=settings.EMBEDDING_DIMENSIONS)
+    words = WordsField("title", "keywords", "content")
+    embedding = EmbeddingField(
+        source=["title", "keywords", "content"], dimensions=settings.EMBEDDING_DIMENSIONS, words="words"
+    )
 
     objects = EmbeddingManager()
 
     class Meta:
         indexes = [
-            # The very expression that search by keyword uses; another configuration or order would not find it.
-            GinIndex(SearchVector("title", "keywords", "content", config="english"), name="article_words"),
+            GinIndex(fields=["words"], name="article_words"),
+            HnswIndex(fields=["embedding"], opclasses=["vector_cosine_ops"], name="article_meaning"),
         ]
 
     def __str__(self) -> str:
