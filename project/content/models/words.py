@@ -14,7 +14,7 @@ class WordsField(models.GeneratedField):
 
     def __init__(self, *columns: str, **kwargs: object) -> None:
         if columns:
-            weights = ["A", "B", "C"][: len(columns) - 1] + ["D"]
+            weights = "ABC"[: len(columns) - 1] + "D"
             vectors = [SearchVector(c, config="english", weight=w) for c, w in zip(columns, weights, strict=True)]
             kwargs["expression"] = reduce(add, vectors)
         super().__init__(**{"output_field": SearchVectorField(), "db_persist": True, **kwargs})
