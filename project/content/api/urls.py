@@ -1,5 +1,10 @@
 from __future__ import annotations
 
-from django.urls import URLPattern
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern] = []
+from project.content.api.articles import Articles
+
+router = SimpleRouter(use_regex_path=False)
+router.register("articles", Articles, basename="api-article")
+
+urlpatterns = [*router.urls]
