@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from project.content.admin import articles
+from project.content.admin import articles, pages, recommendations
 
-__all__ = ["articles"]
+__all__ = ["articles", "pages", "recommendations"]
