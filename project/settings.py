@@ -39,6 +39,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    # What somebody saves who is logged in goes ahead of what programs save.
+    "embeddings.middleware.PersonMiddleware",
 ]
 
 ROOT_URLCONF = "project.urls"
@@ -93,6 +95,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # One name for the one set of states, whatever the fields are called.
+    "ENUM_NAME_OVERRIDES": {"EmbeddingStatus": "embeddings.models.Status"},
 }
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from django.db import transaction
 from django.utils import timezone
-from embeddings.context import by_person
 
+from embeddings.context import by_person
 from project.content.models import Block, Page
 
 

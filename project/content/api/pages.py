@@ -127,6 +127,7 @@ class Pages(ContentViewSet):
     @extend_schema(
         operation_id="pages_chunks",
         summary="The chunks of a page, in their order",
+        description="`start` and `end` are offsets in the page's `content`: the text between them is the chunk's.",
         tags=[TAG],
         responses={200: PageChunkSerializer(many=True), **REFUSED, **MISSING},
     )
@@ -140,6 +141,7 @@ class Pages(ContentViewSet):
     @extend_schema(
         operation_id="pages_status",
         summary="How far the chunks of a page are",
+        description="The page's `chunks` alone, for whoever asks again and again.",
         tags=[TAG],
         responses={200: answer("PageStatusAnswer", ChunkProgressSerializer()), **REFUSED, **MISSING},
     )

@@ -48,6 +48,7 @@ class RecommendationSerializer(serializers.ModelSerializer):
     list=extend_schema(
         operation_id="recommendations_list",
         summary="Recommendations, newest first, or those that are found",
+        description="The answer to a search also has `degraded`: true if only words could be compared.",
         parameters=[QUERY],
         tags=[TAG],
     ),
