@@ -25,7 +25,6 @@ State = EmbeddingOperation.State
 
 # A job hands on after this, so that on a single worker drains take turns with it.
 SECONDS = 1.0
-PAGE_SIZE = 1_000
 # How soon rows that somebody else had locked are tried again.
 BLOCKED_SECONDS = 1.0
 # As long as a new version of the code is rolled out, an old worker may not know the model.
@@ -51,11 +50,11 @@ class Operator:
         worker: str,
         *,
         seconds: float = float("inf"),
-        page_size: int = PAGE_SIZE,
+        page_size: int | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.worker = worker
-        self._page_size = page_size
+        self._page_size = page_size or conf.current().operation_page_size
         self._deadline = time.monotonic() + seconds
         self._stop = stop
 
