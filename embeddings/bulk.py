@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db import models
 
-from embeddings import conf, jobs, ledger, registry
+from embeddings import conf, context, jobs, ledger, registry
+from embeddings.models import Priority
 from embeddings.registry import Target
 from embeddings.text import saved_fingerprint
 
@@ -85,14 +86,16 @@ def forget_object(model: type[models.Model], instance: models.Model, *, using: s
 def request_of(
     target: Target, object_id: str, using: str, *, fingerprint: str = "", priority: str | None = None
 ) -> ledger.Request:
-    """The request for one object's field, with the target's own options."""
+    """The request for one object's field, with the target's own options; a person's goes ahead, unless `priority` says
+    otherwise."""
+    is_persons = priority is None and context.is_person()
     return ledger.Request(
         content_type_id=target.content_type_id(using),
         object_id=object_id,
         field=target.field,
         provider=target.provider,
-        priority=priority or target.priority,
-        delay_seconds=target.delay_seconds,
+        priority=Priority.HIGH if is_persons else priority or target.priority,
+        delay_seconds=0.0 if is_persons else target.delay_seconds,
         fingerprint=fingerprint,
     )
 

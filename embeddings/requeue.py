@@ -1,4 +1,4 @@
-"""Find rows whose vectors are missing, stale or failed, and open their tasks; or undo such a run.
+"""Find rows whose vectors are missing, stale or failed, and open their tasks.
 
 A table is read in pages by primary key, never whole; rows that are fine cost no write.
 """
@@ -12,13 +12,12 @@ from enum import StrEnum
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, models, transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
-from django.db.models.functions import Cast, Now
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Cast
 
 from embeddings import bulk, conf, jobs, ledger, stats, writer
 from embeddings.exceptions import SourceError
 from embeddings.models import OPEN, EmbeddingBatch, EmbeddingTask, Status
-from embeddings.operations import Changed
 from embeddings.providers import Provider, get_provider
 from embeddings.registry import Target
 from embeddings.text import SourceText, source_text
@@ -69,7 +68,9 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
+    """A row as a scan found it; `tokens` is the estimate for its text."""
+
     object_id: str
     condition: Condition
     tokens: int
@@ -120,19 +121,8 @@ def requeue(
 def _open(requests: list[ledger.Request], batch: EmbeddingBatch, using: str) -> int:
     with transaction.atomic(using=using):
         ids = ledger.request(requests, batch_id=batch.pk, using=using)
-        EmbeddingBatch.objects.using(using).filter(pk=batch.pk).update(total=F("total") + len(ids))
         jobs.schedule(ids, using=using)
     return len(ids)
-
-
-def roll_back(batch: EmbeddingBatch) -> Changed:
-    """Cancel what still waits of a batch; what is done stays done, what is in hand is finished."""
-    using = batch._state.db or DEFAULT_DB_ALIAS
-    tasks = EmbeddingTask.objects.using(using).filter(batch=batch)
-    total = tasks.count()
-    changed = ledger.cancel(tasks.exclude(status=Status.PROCESSING), using=using)
-    EmbeddingBatch.objects.using(using).filter(pk=batch.pk).update(rolled_back_at=Now())
-    return Changed(changed, total - changed)
 
 
 def _orphans(target: Target, using: str) -> QuerySet[EmbeddingTask]:
@@ -143,10 +133,10 @@ def _orphans(target: Target, using: str) -> QuerySet[EmbeddingTask]:
     return tasks.filter(~Exists(rows))
 
 
-def _scan(result: Survey, conditions: Collection[Condition], page_size: int) -> Iterator[tuple[list[_Found], int]]:
+def _scan(result: Survey, conditions: Collection[Condition], page_size: int) -> Iterator[tuple[list[Found], int]]:
     """(rows in `conditions`, number of rows) of each page; counts go into `result`."""
     for page in _pages(result.target, page_size, result.using):
-        found = list(_judge(result.target, page, result.using))
+        found = list(judge(result.target, page, result.using))
         result.rows.update(one.condition for one in found)
         wanted = [one for one in found if one.condition in conditions]
         result.tokens += sum(one.tokens for one in wanted)
@@ -165,7 +155,8 @@ def _pages(target: Target, page_size: int, using: str) -> Iterator[dict[str, wri
         last = keys[-1]
 
 
-def _judge(target: Target, page: dict[str, writer.Row], using: str) -> Iterator[_Found]:
+def judge(target: Target, page: dict[str, writer.Row], using: str) -> Iterator[Found]:
+    """How each of these rows stands with its vector."""
     provider = get_provider(target.provider)
     tasks = EmbeddingTask.objects.using(using).filter(
         content_type_id=target.content_type_id(using), field=target.field, object_id__in=list(page)
@@ -174,7 +165,7 @@ def _judge(target: Target, page: dict[str, writer.Row], using: str) -> Iterator[
     for object_id, row in page.items():
         text = _text(row.instance, target, provider)
         condition = _condition(row, known.get(object_id), text, provider)
-        yield _Found(object_id, condition, text.tokens if text and text.text else 0)
+        yield Found(object_id, condition, text.tokens if text and text.text else 0)
 
 
 def _text(instance: models.Model, target: Target, provider: Provider) -> SourceText | None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import QuerySet
 
-from embeddings import conf
+from embeddings import conf, context
 from embeddings.ledger.records import Request
 from embeddings.ledger.statements import delete, execute, tasks_of
 from embeddings.models import EmbeddingTask
@@ -22,6 +22,7 @@ def request(
 ) -> list[int]:
     """Open the tasks of changed objects, in the caller's transaction; returns the ids of those that have work to do.
 
+    They join the batch (default: that of `embeddings.batch`), whose total counts each that was not in it yet.
     `is_overwritten` says that somebody else has written the columns: what is known of their vectors is void.
     """
     unique = {(r.content_type_id, r.object_id, r.field): r for r in requests}.values()
@@ -39,7 +40,7 @@ def request(
             "head_starts": [head_starts[r.priority] for r in unique],
             "delays": [r.delay_seconds for r in unique],
             "fingerprints": [r.fingerprint for r in unique],
-            "batch_id": batch_id,
+            "batch_id": context.batch_id(using) if batch_id is None else batch_id,
             "is_overwritten": is_overwritten,
         },
         using,

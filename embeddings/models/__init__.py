@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from embeddings.models.batch import EmbeddingBatch
+from embeddings.models.operation import EmbeddingOperation
 from embeddings.models.provider import ProviderCall, ProviderState
 from embeddings.models.status import CANCELLABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
 from embeddings.models.task import EmbeddingTask
@@ -16,6 +17,7 @@ __all__ = [
     "RETRYABLE",
     "WAITING",
     "EmbeddingBatch",
+    "EmbeddingOperation",
     "EmbeddingTask",
     "Priority",
     "ProviderCall",

@@ -36,6 +36,8 @@ class EmbeddingTask(models.Model):
     batch = models.ForeignKey(
         EmbeddingBatch, models.SET_NULL, null=True, blank=True, related_name="tasks", db_index=False
     )
+    # Somebody besides its batch has requested it too: rolling the batch back leaves it.
+    is_shared = models.BooleanField(default=False, db_default=False)
 
     # By whom.
     worker = models.CharField(max_length=255, blank=True, default="")
@@ -108,7 +110,12 @@ class EmbeddingTask(models.Model):
                 name="embeddings_task_ended",
             ),
             models.Index(fields=["error_kind", "id"], condition=~Q(error_kind=""), name="embeddings_task_error"),
-            models.Index(fields=["batch", "status"], condition=Q(batch__isnull=False), name="embeddings_task_batch"),
+            # A batch's progress, counted and timed from the index alone.
+            models.Index(
+                fields=["batch", "status", "updated_at"],
+                condition=Q(batch__isnull=False),
+                name="embeddings_task_batch",
+            ),
         ]
 
     def __str__(self) -> str:

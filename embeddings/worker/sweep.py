@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from embeddings import cleanup, conf, heartbeats, jobs, ledger, limiter, registry, timeouts
+from embeddings.models import EmbeddingOperation
 from embeddings.worker.databases import errors_logged
 from embeddings.worker.patience import ANSWER_SECONDS
 
@@ -34,6 +35,7 @@ class Sweep:
             self._beat()  # First: who looks for the dead has shown that it lives.
             self._free()
             self._poke(is_coalesced=is_coalesced)
+            self._poke_operator(is_coalesced=is_coalesced)
             self._clean_up()
 
     def _beat(self) -> None:
@@ -69,6 +71,11 @@ class Sweep:
         lanes = [*limiter.open_lanes(aliases), *limiter.due_probes(aliases)]
         if lanes and any(ledger.has_claimable(lanes, using=using) for using in conf.current().databases):
             jobs.poke(is_coalesced=is_coalesced, patience_seconds=ANSWER_SECONDS)
+
+    def _poke_operator(self, *, is_coalesced: bool) -> None:
+        databases = conf.current().databases if conf.current().enabled else ()
+        if any(EmbeddingOperation.objects.using(using).free().exists() for using in databases):
+            jobs.poke_operator(is_coalesced=is_coalesced, patience_seconds=ANSWER_SECONDS)
 
     def _clean_up(self) -> None:
         if time.monotonic() - self._cleaned_at >= conf.current().cleanup_interval_hours * 3600:

@@ -16,7 +16,7 @@ ROWS: list[set[str]] = [
     {"conf", "failure"},
     {"providers", "broker"},
     {"models"},
-    {"registry"},
+    {"registry", "context"},
     {"fields", "text"},
     {"ledger", "limiter", "metrics", "heartbeats", "quotas", "timeouts"},
     {"writer"},
@@ -32,7 +32,8 @@ ROWS: list[set[str]] = [
     {"jobs"},
     {"bulk", "operations", "worker", "chunks"},
     {"requeue"},
-    {"managers", "signals", "checks", "admin", "api", "management"},
+    {"operating"},
+    {"managers", "signals", "checks", "admin", "api", "management", "middleware"},
     {"apps"},
 ]
 ROW_OF = {module: number for number, row in enumerate(ROWS) for module in row}

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from embeddings import conf, registry, requeue
+from embeddings import conf, operations, registry, requeue
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import EmbeddingBatch, Priority
 from embeddings.registry import Target
@@ -136,7 +136,7 @@ class Command(BaseCommand):
         batch = EmbeddingBatch.objects.using(using).filter(pk=pk).first()
         if batch is None:
             raise CommandError(f"There is no batch {pk} in database {using!r}.")
-        result = requeue.roll_back(batch)
+        result = operations.roll_back(batch)
         self.stdout.write(f"Cancelled {result.changed:,} tasks of batch {pk}; {result.skipped:,} no longer waited.")
 
     @contextmanager
