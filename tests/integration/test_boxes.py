@@ -28,7 +28,7 @@ from embeddings.pipeline.intake import Effect, Settlement
 from embeddings.providers.dummy import DummyProvider, vector
 from tests.integration import sessions
 from tests.integration.conftest import Draining, TaskOf, Workers, child_of, counts, wait_until
-from tests.testapp.models import DIMENSIONS, Author, Memo, Parcel, PinnedPost, Post, Receipt, Restaurant
+from tests.testapp.models import DIMENSIONS, Memo, Parcel, PinnedPost, Post, Receipt, Restaurant, Sender
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 without_flush = pytest.fixture(scope="module", autouse=True)(sessions.without_flush)
@@ -97,12 +97,12 @@ def test_create_boxed__the_row_appears_with_its_vector(drain: Draining) -> None:
 
 
 def test_create_boxed__keeps_every_value(drain: Draining) -> None:
-    author = Author.objects.create(name="Ann")
+    sender = Sender.objects.create(name="Ann")
     due = datetime(2030, 1, 2, 3, 4, 5, 678901, UTC)
     values = {
         "slug": "a",
         "text": "töxt \N{PACKAGE} \\u0000 \x7f",
-        "author": author,
+        "sender": sender,
         "weight": Decimal("123.45"),
         "due_at": due,
         "takes": timedelta(days=3, microseconds=7),
@@ -171,7 +171,7 @@ def test_create_boxed__rolled_back_with_its_transaction() -> None:
         ({"slug": None}, "slug"),
         ({"slug": "a", "weight": "heavy"}, "weight"),
         ({"slug": "a", "due_at": "soon"}, "due_at"),
-        ({"slug": "a", "author_id": 987654}, "author"),
+        ({"slug": "a", "sender_id": 987654}, "sender"),
         ({"slug": "a", "id": "no key"}, "id"),
         ({"slug": "a", "text": Value("x")}, "text"),
         ({"slug": "a", "text": "nul \0"}, "text"),
@@ -199,8 +199,8 @@ def test_create_boxed__refuses_unknown_names() -> None:
 
 
 def test_create_boxed__refuses_unsaved_references() -> None:
-    with pytest.raises(ValueError, match="unsaved related object 'author'"):
-        Parcel.objects.create_boxed(slug="a", author=Author(name="Ann"))
+    with pytest.raises(ValueError, match="unsaved related object 'sender'"):
+        Parcel.objects.create_boxed(slug="a", sender=Sender(name="Ann"))
 
 
 @pytest.mark.parametrize("is_boxed", [True, False])
@@ -343,7 +343,7 @@ def test_store__row_and_vector_and_task_are_seen_at_once_by_others(drain: Draini
     "disturb",
     [
         pytest.param(lambda: Parcel.objects.create(slug="a"), id="unique value"),
-        pytest.param(lambda: Author.objects.all().delete(), id="foreign key"),
+        pytest.param(lambda: Sender.objects.all().delete(), id="foreign key"),
         pytest.param(lambda: Parcel.objects.create(slug="k", id=KEY), id="key"),
     ],
 )
@@ -351,9 +351,9 @@ def test_store__row_and_vector_and_task_are_seen_at_once_by_others(drain: Draini
 def test_store__what_cannot_be_stored_fails_with_the_box_intact(
     disturb: Callable[[], Any], is_read: bool, drain: Draining
 ) -> None:
-    author = Author.objects.create(name="Ann")
+    sender = Sender.objects.create(name="Ann")
     with transaction.atomic():
-        boxed = Parcel.objects.create_boxed(id=KEY, slug="a", text="secret words of a customer", author=author)
+        boxed = Parcel.objects.create_boxed(id=KEY, slug="a", text="secret words of a customer", sender=sender)
         others = [Parcel.objects.create_boxed(slug=f"b{number}", text=f"b{number}") for number in range(5)]
     before = task(boxed.task_id).payload
     if is_read:
@@ -643,7 +643,7 @@ def test_state_of__several_fields_is_that_of_the_box(drain: Draining) -> None:
 def test_state_of__nothing(key: Any) -> None:
     assert boxes.state_of(Parcel, key) is None
     assert boxes.state(987654) is None
-    assert boxes.state_of(Author, 1) is None
+    assert boxes.state_of(Sender, 1) is None
 
 
 # The synchronous twin.

@@ -108,13 +108,17 @@ class Foreign(models.Model):
     vector = VectorField(dimensions=DIMENSIONS, null=True)
 
 
+class Sender(models.Model):
+    name = models.CharField(max_length=100)
+
+
 class Parcel(models.Model):
     """For boxes: a UUID key, a unique value, a reference, and values that are not JSON's own."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     slug = models.SlugField(unique=True)
     text = models.TextField(blank=True)
-    author = models.ForeignKey(Author, models.CASCADE, null=True, blank=True)
+    sender = models.ForeignKey(Sender, models.CASCADE, null=True, blank=True)
     weight = models.DecimalField(max_digits=6, decimal_places=2, default=Decimal("1.50"))
     due_at = models.DateTimeField(null=True, blank=True)
     takes = models.DurationField(null=True, blank=True)
@@ -125,6 +129,6 @@ class Parcel(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     length = models.GeneratedField(expression=Length("text"), output_field=models.IntegerField(), db_persist=True)
     state = models.CharField(max_length=20, db_default="new")
-    embedding = EmbeddingField(source=["text", "author.name"], dimensions=DIMENSIONS)
+    embedding = EmbeddingField(source=["text", "sender.name"], dimensions=DIMENSIONS)
 
     objects = EmbeddingManager()
