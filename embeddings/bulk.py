@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import models
 
-from embeddings import conf, context, jobs, ledger, registry
+from embeddings import conf, context, jobs, ledger, registry, writer
 from embeddings.models import Priority
 from embeddings.registry import Target
 from embeddings.text import saved_fingerprint
@@ -40,6 +40,7 @@ def request_objects(
         )
         for instance in objects
         for target in targets
+        if not (is_overwritten and writer.is_stored_with(instance, target))
     )
     _open(requests, using, is_overwritten=is_overwritten)
 

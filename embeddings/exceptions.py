@@ -3,6 +3,7 @@
     EmbeddingsError
     ├── ConfigurationError          settings or a model declaration are wrong
     ├── SourceError                 the text of an object could not be made
+    ├── BoxError                    what a box holds cannot be stored
     ├── SourceChanged               the text changes while it is embedded, and nobody says so
     ├── RowLocked                   another transaction would not let go of an object
     └── ProviderError               a request to a provider did not give vectors
@@ -32,6 +33,12 @@ class ConfigurationError(EmbeddingsError):
 
 class SourceError(EmbeddingsError):
     """The source text of an object could not be made."""
+
+    kind = "input"
+
+
+class BoxError(EmbeddingsError):
+    """What a box holds cannot be stored."""
 
     kind = "input"
 

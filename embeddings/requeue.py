@@ -126,11 +126,11 @@ def _open(requests: list[ledger.Request], batch: EmbeddingBatch, using: str) -> 
 
 
 def _orphans(target: Target, using: str) -> QuerySet[EmbeddingTask]:
-    """The target's tasks whose rows no longer exist."""
+    """The target's tasks whose rows no longer exist; those of boxes are to come."""
     key = Cast(OuterRef("object_id"), output_field=target.model._meta.pk)
     rows = target.model._base_manager.using(using).filter(pk=key)
     tasks = EmbeddingTask.objects.using(using).filter(content_type_id=target.content_type_id(using), field=target.field)
-    return tasks.filter(~Exists(rows))
+    return tasks.filter(~Exists(rows), payload__isnull=True)
 
 
 def _scan(result: Survey, conditions: Collection[Condition], page_size: int) -> Iterator[tuple[list[Found], int]]:

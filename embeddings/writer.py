@@ -81,15 +81,50 @@ def write_vectors(target: Target, object_ids: Sequence[str], vectors: Sequence[A
     try:
         values = [column(vector) for vector in vectors]
     except OverflowError as exc:
-        raise DataError(f"A number of the vector is too large for {target.label}.") from exc
+        raise _too_large(target) from exc
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
         cursor.execute(statement, [keys, values])
+
+
+def next_key(model: type[models.Model], using: str) -> Any:
+    """The next value of the sequence of an automatic key; None if the key has none."""
+    pk: Any = model._meta.pk
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        table = connection.ops.quote_name(pk.model._meta.db_table)
+        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, %s))", [table, pk.column])
+        (key,) = cursor.fetchone()
+    return key
+
+
+def insert(target: Target, instance: models.Model, vector: Any, using: str) -> None:
+    """Store a new row together with its vector (None for none), as `create()` would: overrides and signals run.
+
+    Runs in the caller's transaction. Our own receiver leaves the task of this vector alone: the caller settles it.
+    """
+    setattr(instance, target.field, vector)
+    instance._embeddings_stored_with = target  # type: ignore[attr-defined]
+    try:
+        instance.save(force_insert=True, using=using)
+    except OverflowError as exc:
+        raise _too_large(target) from exc
+    finally:
+        del instance._embeddings_stored_with  # type: ignore[attr-defined]
+
+
+def is_stored_with(instance: models.Model, target: Target) -> bool:
+    """Whether `instance` is just being stored together with this vector."""
+    return getattr(instance, "_embeddings_stored_with", None) is target
 
 
 def clear_vectors(target: Target, object_ids: Iterable[str], using: str) -> int:
     """Null the vector column where it is not null."""
     rows = _rows(target, object_ids, using).filter(**{f"{target.field}__isnull": False})
     return rows.update(**{target.field: None})
+
+
+def _too_large(target: Target) -> DataError:
+    return DataError(f"A number of the vector is too large for {target.label}.")
 
 
 def _rows(target: Target, object_ids: Iterable[str], using: str) -> QuerySet[models.Model]:

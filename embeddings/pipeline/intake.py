@@ -17,6 +17,7 @@ from embeddings.exceptions import ConfigurationError, SourceError
 from embeddings.failure import Failure
 from embeddings.ledger import Claim
 from embeddings.models import EmbeddingTask
+from embeddings.pipeline import unboxing
 from embeddings.providers import Provider, get_provider
 from embeddings.registry import Target
 from embeddings.text import SourceText, source_text
@@ -27,7 +28,7 @@ ROLLOUT = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A claimed task with the text that its row held when it was read, and the version of the row then."""
+    """A claimed task with the text that its row held when it was read, and the version of the row then ("": boxed)."""
 
     claim: Claim
     target: Target
@@ -148,7 +149,8 @@ def _sort_out_unknown(claims: list[Claim], using: str, intake: Intake) -> None:
 
 
 def _load(target: Target, claims: list[Claim], using: str, intake: Intake) -> list[tuple[Claim, writer.Row]]:
-    """The tasks with their rows; tasks without go: deleted if the row is gone, failed if it can never have been."""
+    """The tasks with their rows, stored or from a box; tasks without go: deleted if the row is gone, failed if it can
+    never have been."""
     get_provider(target.provider)  # without which nothing can be done
     possible = []
     for claim in claims:
@@ -158,11 +160,14 @@ def _load(target: Target, claims: list[Claim], using: str, intake: Intake) -> li
         message = f"The key of {target.model._meta.label} has changed its type: no object can have this one."
         failure = Failure("input", "ImpossibleKey", message, about=target.name_of(claim.object_id))
         intake.failures.append((claim, failure))
-    rows = writer.load(target, [claim.object_id for claim in possible], using)
-    gone = [claim for claim in possible if claim.object_id not in rows]
+    unboxed, failures = unboxing.unbox(target, [claim for claim in possible if claim.is_boxed], using)
+    intake.failures += failures
+    stored = [claim for claim in possible if not claim.is_boxed]
+    rows = writer.load(target, [claim.object_id for claim in stored], using)
+    gone = [claim for claim in stored if claim.object_id not in rows]
     if gone:
         ledger.discard(gone, using=using)
-    return [(claim, rows[claim.object_id]) for claim in possible if claim.object_id in rows]
+    return [(claim, rows[claim.object_id]) for claim in stored if claim.object_id in rows] + unboxed
 
 
 def _read(
