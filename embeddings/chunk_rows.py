@@ -51,7 +51,7 @@ def outlines(splitting: Splitting, parents: Iterable[str], using: str) -> dict[s
     """{parent's key: outline} of the parents that have chunks."""
     key = f"{splitting.parent_field.name}__pk"
     grouped = splitting.chunks_of(parents, using).order_by().values_list(key)
-    found = grouped.annotate(Count("*"), Max("index"), Min("start"), Max("end"))
+    found = grouped.annotate(a=Count("*"), b=Max("index"), c=Min("start"), d=Max("end"))
     return {str(parent): Outline(*numbers) for parent, *numbers in found}
 
 
