@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from embeddings import bulk, jobs, ledger, registry, writer
 from embeddings.models import IS_BOXED, EmbeddingTask
-from embeddings.registry import Target
+from embeddings.registry import Derived
 
 
 class BoxProblem(NamedTuple):
@@ -71,7 +71,7 @@ def discard(task_id: int, *, using: str = DEFAULT_DB_ALIAS) -> bool:
     return is_discarded
 
 
-def _request_if_taken(target: Target, object_id: str, using: str) -> None:
+def _request_if_taken(target: Derived, object_id: str, using: str) -> None:
     if target.is_key(object_id) and writer.existing(target, [object_id], using):
         jobs.schedule(ledger.request([bulk.request_of(target, object_id, using)], using=using), using=using)
 

@@ -3,6 +3,7 @@
     EmbeddingsError
     ├── ConfigurationError          settings or a model declaration are wrong
     ├── SourceError                 the text of an object could not be made
+    │   └── SplitterFailed          … or could not be split into chunks
     ├── BoxError                    what a box holds cannot be stored
     ├── SourceChanged               the text changes while it is embedded, and nobody says so
     ├── RowLocked                   another transaction would not let go of an object
@@ -41,6 +42,10 @@ class BoxError(EmbeddingsError):
     """What a box holds cannot be stored."""
 
     kind = "input"
+
+
+class SplitterFailed(SourceError):
+    """The text could not be split into chunks."""
 
 
 class SourceChanged(EmbeddingsError):

@@ -7,6 +7,7 @@ sending      within quotas                 calling    requests to providers, on 
 remedies     what becomes of a request that gave no vectors
 settlement   the fenced write              finishing  … until each task is settled
 unboxing     objects that are not stored   storing    … with their vectors
+splitting    long texts into chunks, without a provider
 hand         what a drain holds
 """
 

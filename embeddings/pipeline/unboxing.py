@@ -8,12 +8,12 @@ from embeddings import payload, writer
 from embeddings.exceptions import BoxError
 from embeddings.failure import Failure
 from embeddings.ledger import Claim
-from embeddings.registry import Target
+from embeddings.registry import Derived
 
 Unboxed = tuple[list[tuple[Claim, writer.Row]], list[tuple[Claim, Failure]]]
 
 
-def unbox(target: Target, claims: Sequence[Claim], using: str) -> Unboxed:
+def unbox(target: Derived, claims: Sequence[Claim], using: str) -> Unboxed:
     """The claims of boxes with their objects; and those that cannot be stored, for which no provider is to be paid."""
     if not claims:
         return [], []

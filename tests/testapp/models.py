@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models.functions import Length
 from pgvector.django import VectorField
 
+from embeddings.chunks import Chunk, Chunking
 from embeddings.fields import EmbeddingField
 from embeddings.managers import EmbeddingManager
 
@@ -132,3 +133,42 @@ class Parcel(models.Model):
     embedding = EmbeddingField(source=["text", "sender.name"], dimensions=DIMENSIONS)
 
     objects = EmbeddingManager()
+
+
+class Doc(models.Model):
+    """A long text, split into chunks."""
+
+    title = models.CharField(max_length=200, blank=True, default="")
+    content = models.TextField(blank=True, default="")
+    views = models.IntegerField(default=0)
+    chunking = Chunking(source="content", context="title", tokens=60, overlap=10)
+
+    objects = EmbeddingManager()
+
+
+class DocChunk(Chunk):
+    doc = models.ForeignKey(Doc, models.CASCADE, related_name="chunks")
+    embedding = EmbeddingField(source=["context", "text"], dimensions=DIMENSIONS)
+
+
+class Course(models.Model):
+    title = models.CharField(max_length=100)
+
+
+class Chapter(models.Model):
+    """Split from a related object's context, if at all; with a key of its own kind."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    course = models.ForeignKey(Course, models.CASCADE)
+    text = models.TextField()
+    note = models.TextField(blank=True, default="")
+    is_public = models.BooleanField(default=True)
+    passages = Chunking(source=["text", "note"], context="course.title", tokens=60, overlap=0, when="is_wanted")
+
+    def is_wanted(self) -> bool:
+        return self.is_public
+
+
+class ChapterChunk(Chunk):
+    chapter = models.ForeignKey(Chapter, models.CASCADE)
+    embedding = EmbeddingField(source=["context", "text"], dimensions=DIMENSIONS)

@@ -13,7 +13,7 @@ import embeddings.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("testapp", "0001_initial"),
+        ("testapp", "0002_chunks"),
     ]
 
     operations = [
