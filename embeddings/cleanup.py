@@ -9,14 +9,14 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from embeddings import conf
-from embeddings.models import EmbeddingBatch, EmbeddingOperation, ProviderCall, WorkerStatus
+from embeddings.models import DirectText, EmbeddingBatch, EmbeddingOperation, ProviderCall, WorkerStatus
 
 # Rows that one statement deletes, so that it stays short.
 BATCH = 1_000
 
 
 def clean_up(days: int | None = None) -> int:
-    """Delete requests, ended workers and operations, and emptied batches; returns how many.
+    """Delete requests, direct texts, ended workers and operations, and emptied batches; returns how many.
 
     They go when they are older than `days` (default: the setting; 0 keeps all).
     """
@@ -27,6 +27,7 @@ def clean_up(days: int | None = None) -> int:
     first, *_ = databases = conf.current().databases
     deleted = _delete(ProviderCall.objects.using(first).filter(created_at__lt=before))
     deleted += _delete(WorkerStatus.objects.using(first).filter(heartbeat_at__lt=before))
+    deleted += _delete(DirectText.objects.using(first).filter(created_at__lt=before))
     for using in databases:
         deleted += _delete(EmbeddingOperation.objects.using(using).filter(finished_at__lt=before))
         emptied = EmbeddingBatch.objects.using(using).filter(created_at__lt=before, tasks=None)

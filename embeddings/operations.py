@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from embeddings import conf, jobs, ledger, limiter, registry
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import EmbeddingBatch, EmbeddingOperation, EmbeddingTask, Priority, Status
-from embeddings.registry import Target
+from embeddings.registry import Derived, Splitting
 
 # What requeue() looks for; `embeddings.requeue.Condition` explains them.
 CONDITIONS = ("missing", "stale", "failed")
@@ -82,19 +82,24 @@ def _tasks_of(batch: EmbeddingBatch) -> QuerySet[EmbeddingTask]:
 
 
 def regenerate(
-    target: type[models.Model] | Target | str, *, by: str = "", priority: str = Priority.LOW, using: str | None = None
+    target: type[models.Model] | Derived | str, *, by: str = "", priority: str = Priority.LOW, using: str | None = None
 ) -> EmbeddingOperation:
     """Make every vector of a model (or "app.model", or one field) anew in the background; returns at once.
 
-    The old vectors stay until the new ones come. If a regenerate of this target runs already, that one is returned.
-    `by` names who asks for it, `using` the database (default: where the model is written). Raises ConfigurationError
+    The old vectors stay until the new ones come; a model that is split has those of its chunks. If a regenerate of
+    this target runs already, that one is returned. `by` names who asks for it, `using` the database (default: where the model is written). Raises ConfigurationError
     if nothing is embedded under `target`, or no worker would do it.
     """
-    return _begin(EmbeddingOperation.Kind.REGENERATE, target, {"priority": Priority(priority).value}, by, using)
+    label, model = _named(target)
+    match registry.get(label):
+        case [Splitting() as only]:
+            label, model = _named(only.chunk_model)
+    parameters = {"priority": Priority(priority).value}
+    return _begin(EmbeddingOperation.Kind.REGENERATE, label, model, parameters, by, using)
 
 
 def requeue(
-    target: type[models.Model] | Target | str,
+    target: type[models.Model] | Derived | str,
     *,
     conditions: Collection[str] = CONDITIONS,
     by: str = "",
@@ -105,7 +110,7 @@ def requeue(
     if not conditions or not set(conditions) <= set(CONDITIONS):
         raise ValueError(f"The conditions are some of {', '.join(CONDITIONS)}, not {', '.join(conditions) or 'none'}.")
     parameters = {"priority": Priority(priority).value, "conditions": sorted(conditions)}
-    return _begin(EmbeddingOperation.Kind.REQUEUE, target, parameters, by, using)
+    return _begin(EmbeddingOperation.Kind.REQUEUE, *_named(target), parameters, by, using)
 
 
 def stop(operation: EmbeddingOperation, *, cancel: bool = False) -> Changed:
@@ -119,13 +124,13 @@ def stop(operation: EmbeddingOperation, *, cancel: bool = False) -> Changed:
 
 def _begin(
     kind: EmbeddingOperation.Kind,
-    target: type[models.Model] | Target | str,
+    label: str,
+    model: type[models.Model],
     parameters: dict[str, Any],
     by: str,
     using: str | None,
 ) -> EmbeddingOperation:
     _check_workers()
-    label, model = _named(target)
     using = using or router.db_for_write(model)
     if using not in (databases := conf.current().databases):
         raise ConfigurationError(f"EMBEDDINGS['DATABASES'] has no {using!r}; it has {', '.join(databases)}.")
@@ -156,9 +161,9 @@ def _check_workers() -> None:
         )
 
 
-def _named(target: type[models.Model] | Target | str) -> tuple[str, type[models.Model]]:
+def _named(target: type[models.Model] | Derived | str) -> tuple[str, type[models.Model]]:
     """The label of what is embedded under a name, and its model."""
-    if isinstance(target, Target):
+    if isinstance(target, Derived):
         return target.label, target.model
     wanted = target if isinstance(target, str) else (target._meta.concrete_model or target)._meta.label_lower
     first, *_ = registry.get(wanted)

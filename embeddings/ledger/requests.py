@@ -49,15 +49,17 @@ def request(
 
 
 def forget(content_type_id: int, object_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:
-    """Delete the tasks of objects that are gone; returns how many."""
-    return delete(tasks_of(using).filter(content_type_id=content_type_id, object_id__in=object_ids))
+    """Delete the tasks of objects that are gone; returns how many. A box stays: it holds another object of that key."""
+    tasks = tasks_of(using).filter(content_type_id=content_type_id, object_id__in=object_ids)
+    return delete(tasks.filter(payload__isnull=True))
 
 
 def forget_orphans(orphans: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Delete tasks whose objects a query says are gone; returns how many.
 
-    It is asked again under the lock: an object with the key may exist again since.
+    It is asked again under the lock: an object with the key may exist again since. The object of a box is to come.
     """
+    orphans = orphans.filter(payload__isnull=True)
     with transaction.atomic(using=using):
         free = list(orphans.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True))
         return delete(orphans.filter(pk__in=free))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from embeddings import bulk, jobs, ledger, registry, requeue, writer
 from embeddings.models import EmbeddingOperation
 from embeddings.operating import rows
-from embeddings.registry import Target
+from embeddings.registry import Derived
 from embeddings.requeue import Condition
 
 
@@ -60,8 +60,8 @@ class _OfRows:
         return Step(page.rows, len(ids), page.cursor, page.is_last, page.is_blocked)
 
     def _choose(
-        self, operation: EmbeddingOperation, targets: Sequence[Target], keys: Sequence[str], using: str
-    ) -> dict[Target, list[str]]:
+        self, operation: EmbeddingOperation, targets: Sequence[Derived], keys: Sequence[str], using: str
+    ) -> dict[Derived, list[str]]:
         raise NotImplementedError
 
 
@@ -71,8 +71,8 @@ class Regenerate(_OfRows):
     is_overwritten = True
 
     def _choose(
-        self, operation: EmbeddingOperation, targets: Sequence[Target], keys: Sequence[str], using: str
-    ) -> dict[Target, list[str]]:
+        self, operation: EmbeddingOperation, targets: Sequence[Derived], keys: Sequence[str], using: str
+    ) -> dict[Derived, list[str]]:
         return {target: list(keys) for target in targets}
 
 
@@ -80,8 +80,8 @@ class Requeue(_OfRows):
     """The rows in one of the conditions."""
 
     def _choose(
-        self, operation: EmbeddingOperation, targets: Sequence[Target], keys: Sequence[str], using: str
-    ) -> dict[Target, list[str]]:
+        self, operation: EmbeddingOperation, targets: Sequence[Derived], keys: Sequence[str], using: str
+    ) -> dict[Derived, list[str]]:
         conditions = {Condition(name) for name in operation.parameters["conditions"]}
         return {
             target: [

@@ -9,13 +9,13 @@ from typing import Any
 from django.db import connections
 
 from embeddings import writer
-from embeddings.registry import Target
+from embeddings.registry import Derived
 
 # A table with more rows is not counted.
 EXACT_LIMIT = 100_000
 
 # {target: the object ids whose tasks are to be opened}, of a page's object ids.
-Choice = Callable[[Sequence[str]], dict[Target, list[str]]]
+Choice = Callable[[Sequence[str]], dict[Derived, list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Page:
     """Rows that were read, and those of them to be opened, their rows locked."""
 
     rows: int
-    chosen: dict[Target, list[str]]
+    chosen: dict[Derived, list[str]]
     cursor: dict[str, Any]
     is_last: bool
     # Nothing is left but rows that others have locked.
     is_blocked: bool
 
 
-def estimate(target: Target, using: str) -> int:
+def estimate(target: Derived, using: str) -> int:
     """About how many rows a table has, in milliseconds."""
     counted: int = target.model._base_manager.using(using).order_by()[: EXACT_LIMIT + 1].count()
     if counted <= EXACT_LIMIT:
@@ -43,7 +43,7 @@ def estimate(target: Target, using: str) -> int:
     return max(int(known), counted)
 
 
-def next_page(target: Target, cursor: dict[str, Any], choose: Choice, size: int, using: str) -> Page:
+def next_page(target: Derived, cursor: dict[str, Any], choose: Choice, size: int, using: str) -> Page:
     """The rows after `cursor`, in the caller's transaction.
 
     Chosen rows that somebody else has locked are kept in the cursor and come again after all others.
@@ -67,7 +67,7 @@ def next_page(target: Target, cursor: dict[str, Any], choose: Choice, size: int,
     )
 
 
-def _keys_after(target: Target, after: str | None, size: int, using: str) -> list[str]:
+def _keys_after(target: Derived, after: str | None, size: int, using: str) -> list[str]:
     rows = target.model._base_manager.using(using).order_by("pk")
     if after is not None:
         rows = rows.filter(pk__gt=target.key_field.to_python(after))
