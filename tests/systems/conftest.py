@@ -10,7 +10,7 @@ from django.conf import settings as project_settings
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from tests.integration.conftest import Workers, openai, task_of, workers  # noqa: F401
+from tests.integration.conftest import Workers, openai, workers  # noqa: F401
 from tests.openai_server import OpenAIServer
 
 # Small requests one after the other, so that the order in which tasks are done can be seen.
@@ -22,29 +22,14 @@ def providers(server: OpenAIServer) -> dict[str, Any]:
     return {"default": {**openai(server)["default"], "DIMENSIONS": project_settings.EMBEDDING_DIMENSIONS}}
 
 
-@pytest.fixture(scope="module")
-def _module_server() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def _module_worker(_module_server, django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[None]:
-    """One worker process for all tests of a module; it waits for work when the first begins."""
-    running = Workers(tmp_path_factory.mktemp("worker"))
-    with django_db_blocker.unblock():
-        running.started(embeddings=EMBEDDINGS, providers=providers(_module_server))
-    yield
-    running.stop()
-
-
 @pytest.fixture
-def server(_module_server, _module_worker, settings, transactional_db) -> Iterator[OpenAIServer]:
-    """The provider that the worker asks, with nothing counted yet."""
-    settings.EMBEDDING_PROVIDERS = providers(_module_server)
-    _module_server.stats.reset()
-    yield _module_server
-    _module_server.latency_seconds = 0
+def server(workers: Workers, settings: Any) -> Iterator[OpenAIServer]:
+    """The provider, with a worker process that waits for work. (A process for each test: content types are renumbered
+    between two of them.)"""
+    with OpenAIServer() as running:
+        settings.EMBEDDING_PROVIDERS = providers(running)
+        workers.started(embeddings=EMBEDDINGS, providers=providers(running))
+        yield running
 
 
 @pytest.fixture

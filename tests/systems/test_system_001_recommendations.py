@@ -48,6 +48,7 @@ def assert_vector(recommendation: Recommendation) -> None:
 
 def test_system_001_recommendations__writing_waits_for_no_provider(server: OpenAIServer, adviser):
     server.latency_seconds = 2
+    adviser.get(URL)  # What a web process does once, at its first request, is not meant.
     started = time.monotonic()
 
     made = adviser.post(URL, {"title": "Name it", "text": "Names are half of it.", "topic": "style"})
