@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from embeddings import operations, stats
-from embeddings.api.describing import UNAVAILABLE, answer
+from embeddings.api.describing import PROBLEM, answer
 from embeddings.api.permissions import HasPermission
-from embeddings.api.problems import Unavailable
+from embeddings.api.problems import Impossible
 from embeddings.api.serializers import EmbeddingQueueStatusSerializer
 from embeddings.exceptions import ConfigurationError
 from project.content.api.base import REFUSED, ContentView, ContentViewSet
@@ -21,6 +21,7 @@ from project.content.api.statuses import StatusField
 from project.content.models import Recommendation
 
 TAG = "recommendations"
+IMPOSSIBLE = {400: OpenApiResponse(PROBLEM, "No worker would do it; the message says what to change.")}
 MOST_FOUND = 50
 QUERY = OpenApiParameter(
     "q", str, description=f"What to look for: at most {MOST_FOUND} hits come, best first, on one page."
@@ -114,12 +115,12 @@ class Regenerate(ContentView):
         description="Returns at once. The old vectors stay until the new ones are there.",
         tags=[TAG],
         request=None,
-        responses={202: answer("RegenerationAnswer", RegenerationSerializer()), **REFUSED, **UNAVAILABLE},
+        responses={202: answer("RegenerationAnswer", RegenerationSerializer()), **IMPOSSIBLE, **REFUSED},
     )
     def post(self, request: Request) -> Response:
         try:
             operation = operations.regenerate(Recommendation, by=request.user.get_username())
         except ConfigurationError as exc:
-            raise Unavailable(str(exc)) from exc
+            raise Impossible(str(exc)) from exc
         url = reverse("embeddings-api:operation-detail", args=[operation.pk])
         return Response({"operationId": operation.pk, "url": url}, status=202)
