@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from embeddings import conf
+from embeddings import conf, model_ids
 from embeddings.models import EmbeddingBatch, ProviderCall, WorkerStatus
 
 # Rows that one statement deletes, so that it stays short.
@@ -16,7 +16,10 @@ BATCH = 1_000
 
 
 def clean_up(days: int | None = None) -> int:
-    """Delete requests, ended workers and emptied batches older than `days` (default: the setting); returns how many."""
+    """Delete requests, ended workers, emptied batches and models without vectors; returns how many.
+
+    Only what is older than `days` (default: the setting); 0 keeps everything.
+    """
     days = conf.current().cleanup_retention_days if days is None else days
     if not days:
         return 0
@@ -25,6 +28,7 @@ def clean_up(days: int | None = None) -> int:
     deleted = _delete(ProviderCall.objects.using(first).filter(created_at__lt=before))
     deleted += _delete(WorkerStatus.objects.using(first).filter(heartbeat_at__lt=before))
     for using in databases:
+        deleted += model_ids.forget_unused(using=using)
         deleted += _delete(EmbeddingBatch.objects.using(using).filter(created_at__lt=before, tasks=None))
     return deleted
 

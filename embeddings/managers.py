@@ -27,12 +27,15 @@ class EmbeddingQuerySet(models.QuerySet[M]):
         clone.degraded = self.degraded
         return clone
 
-    def search(self, query: str, *, mode: SearchMode = "hybrid", field: str | None = None) -> EmbeddingQuerySet[M]:
+    def search(
+        self, query: str, *, mode: SearchMode = "hybrid", field: str | None = None, candidates: int = search.CANDIDATES
+    ) -> EmbeddingQuerySet[M]:
         """The objects of this queryset that match `query`, best first, each with `score` and `found_by`.
 
-        `field` names the embedded field where the model has several.
+        `field` names the embedded field where the model has several. At most `candidates` are found by meaning, and as
+        many by words.
         """
-        return search.search(self, query, mode=mode, field=field)
+        return search.search(self, query, mode=mode, field=field, candidates=candidates)
 
     def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
         with transaction.atomic(using=self._db_for_write()):

@@ -113,7 +113,7 @@ def _follow(instance: Any, path: str) -> Any:
 
 
 def _join(values: list[Any]) -> str:
-    parts = (_clean(_text(value)) for value in values if value is not None)
+    parts = (clean(_text(value)) for value in values if value is not None)
     return SEPARATOR.join(part for part in parts if part)
 
 
@@ -126,7 +126,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Without what no provider and no database takes: NUL and lone surrogates; no white space at the ends.
 
     A text in which nothing can be seen (zero-width characters only) is no text.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from embeddings.models.batch import EmbeddingBatch
+from embeddings.models.model_id import TargetModelId
 from embeddings.models.provider import ProviderCall, ProviderState
 from embeddings.models.status import CANCELLABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
 from embeddings.models.task import EmbeddingTask
@@ -21,5 +22,6 @@ __all__ = [
     "ProviderCall",
     "ProviderState",
     "Status",
+    "TargetModelId",
     "WorkerStatus",
 ]

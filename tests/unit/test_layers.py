@@ -18,7 +18,7 @@ ROWS: list[set[str]] = [
     {"models"},
     {"registry"},
     {"fields", "text"},
-    {"ledger", "limiter", "metrics", "heartbeats", "quotas", "timeouts"},
+    {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts"},
     {"writer"},
     {"pipeline.intake"},
     {"pipeline.calling", "pipeline.settlement", "pipeline.selection"},
