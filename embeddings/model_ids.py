@@ -52,9 +52,7 @@ def record(target: Target, provider: Provider, *, using: str) -> None:
 
 def is_mixed(target: Target, model_id: str, dimensions: int, *, using: str) -> bool:
     """Whether the column may hold vectors of another model than this one."""
-    known = TargetModelId.objects.using(using).filter(
-        content_type_id=target.content_type_id(using), field=target.field
-    )
+    known = TargetModelId.objects.using(using).filter(content_type_id=target.content_type_id(using), field=target.field)
     return known.exclude(model_id=model_id, dimensions=dimensions).exists()
 
 
@@ -71,8 +69,12 @@ def forget_unused(*, using: str) -> int:
     return deleted
 
 
+def forget() -> None:
+    """Look again what is recorded."""
+    _recorded.clear()
+
+
 @receiver(setting_changed)
 def _reset(*, setting: str, **kwargs: object) -> None:
-    """Tests that change the provider may have emptied the table."""
     if setting in {"EMBEDDINGS", "EMBEDDING_PROVIDERS"}:
-        _recorded.clear()
+        forget()

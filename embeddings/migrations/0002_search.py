@@ -5,27 +5,38 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('contenttypes', '0002_remove_content_type_name'),
-        ('embeddings', '0001_initial'),
+        ("contenttypes", "0002_remove_content_type_name"),
+        ("embeddings", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='TargetModelId',
+            name="TargetModelId",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('field', models.CharField(max_length=100)),
-                ('model_id', models.CharField(max_length=200)),
-                ('dimensions', models.PositiveIntegerField()),
-                ('seen_at', models.DateTimeField()),
-                ('content_type', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='contenttypes.contenttype', verbose_name='model')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("field", models.CharField(max_length=100)),
+                ("model_id", models.CharField(max_length=200)),
+                ("dimensions", models.PositiveIntegerField()),
+                ("seen_at", models.DateTimeField()),
+                (
+                    "content_type",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="contenttypes.contenttype",
+                        verbose_name="model",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'model of a target',
-                'verbose_name_plural': 'models of targets',
-                'constraints': [models.UniqueConstraint(fields=('content_type', 'field', 'model_id', 'dimensions'), name='embeddings_target_model_id')],
+                "verbose_name": "model of a target",
+                "verbose_name_plural": "models of targets",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("content_type", "field", "model_id", "dimensions"), name="embeddings_target_model_id"
+                    )
+                ],
             },
         ),
     ]

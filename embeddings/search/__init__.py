@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from embeddings.search.finding import search, similar
 from embeddings.search.modes import CANDIDATES, SearchMode
+from embeddings.search.several import Found, Hit, across
 
-__all__ = ["CANDIDATES", "SearchMode", "search", "similar"]
+__all__ = ["CANDIDATES", "Found", "Hit", "SearchMode", "across", "search", "similar"]

@@ -37,7 +37,7 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a search is for. Without a `vector` it is by words; `made_by` is whose vector it is: (model_id, dimensions)."""
+    """What a search is for; by words if there is no `vector`. `made_by` is whose that is: (model_id, dimensions)."""
 
     query: str
     mode: SearchMode
@@ -47,7 +47,7 @@ class Asked:
 
 
 def lists_of(source: Source, asked: Asked) -> list[Candidates]:
-    """The lists of one source; raises ConfigurationError if a search by words is all there is, and it is not possible."""
+    """The lists of one source; raises ConfigurationError if it is to be searched by words, and has none to search."""
     if asked.vector is None:
         return list(_by_words(source, asked))
     comparable = meaning.comparable(source.target, *asked.made_by, using=source.using)
@@ -71,10 +71,10 @@ def _by_meaning(source: Source, asked: Asked, comparable: Q) -> Iterator[Candida
 
 def _by_words(source: Source, asked: Asked) -> Iterator[Candidates]:
     """Any number of words; an index is asked for most of them first, since those rows are before all others."""
-    target, words = source.target, source.words_of(asked.query)
+    target, limit, words = source.target, asked.limit, source.words_of(asked.query)
     most, some = with_most(source.rows, words, target), with_any(source.rows, words, target)
-    yield Candidates("by_most", "keyword", source.keys_of(most, asked.limit), source.columns)
-    yield Candidates("by_any", "keyword", source.keys_of(some, asked.limit), source.columns, unless="by_most", enough=asked.limit)
+    yield Candidates("by_most", "keyword", source.keys_of(most, limit), source.columns)
+    yield Candidates("by_any", "keyword", source.keys_of(some, limit), source.columns, unless="by_most", enough=limit)
     yield from _unsplit(source, asked)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, TypeVar
 
-from django.db.models import CharField, FloatField, QuerySet
+from django.db.models import CharField, Field, FloatField, QuerySet
 
 from embeddings import conf
 from embeddings.models import EmbeddingTask
@@ -33,10 +33,13 @@ def search(
     """
     source = sources.of(queryset, field)
     query = clean(query)
-    if not query:
-        return _marked(queryset.none(), degraded=False)
-    asked, degraded = asked_of(query, mode, source.target, candidates)
-    return _marked(_found(source, asked), degraded=degraded)
+    found: Q
+    if query:
+        asked, degraded = asked_of(query, mode, source.target.provider, candidates)
+        found = _marked(_found(source, asked), degraded=degraded)
+    else:
+        found = _marked(queryset.none(), degraded=False)
+    return found
 
 
 def similar(instance: Any, limit: int = 10, *, field: str | None = None) -> QuerySet[Any]:
@@ -45,31 +48,32 @@ def similar(instance: Any, limit: int = 10, *, field: str | None = None) -> Quer
     Only vectors of the model that made its own are compared with it.
     """
     model, using = type(instance), instance._state.db
-    source = sources.of(model._default_manager.using(using).exclude(pk=instance.pk), field)
+    rows: QuerySet[Any] = model._default_manager.using(using)
+    source = sources.of(rows.exclude(pk=instance.pk), field)
     target = source.target
-    row = model._default_manager.using(using).filter(pk=instance.pk)
-    vector = row.values_list(target.field, flat=True).first()
+    vector = rows.filter(pk=instance.pk).values_list(target.field, flat=True).first()
     if vector is None:
-        return source.queryset.none()
+        return rows.none()
     asked = Asked("", "semantic", limit, vector, _made_by(instance, target, using))
-    return _found(source, asked)[:limit]
+    found: QuerySet[Any] = _found(source, asked)
+    return found[:limit]
 
 
-def asked_of(query: str, mode: SearchMode, target: Target, limit: int) -> tuple[Asked, bool]:
+def asked_of(query: str, mode: SearchMode, alias: str, limit: int) -> tuple[Asked, bool]:
     """What to look for, and whether it is less than was wanted: the provider cannot be asked."""
     if mode == "keyword" or not conf.current().enabled:
         return Asked(query, "keyword", limit), False
-    vector = vector_of(query, target.provider)
+    vector = vector_of(query, alias)
     if vector is None:
         return Asked(query, "keyword", limit), True
-    provider = get_provider(target.provider)
+    provider = get_provider(alias)
     return Asked(query, mode, limit, vector, (provider.model_id, provider.dimensions)), False
 
 
 def _found(source: Source, asked: Asked) -> Any:
     lists = lists_of(source, asked)
     compile_hits = partial(statement.hits, lists, asked.mode, source.passages)
-    columns = {"score": FloatField(), "found_by": CharField(), **source.passage_fields}
+    columns: dict[str, Field[Any, Any]] = {"score": FloatField(), "found_by": CharField(), **source.passage_fields}
     return narrowed(source.queryset, compile_hits, columns).order_by("-score", "pk")
 
 
@@ -78,11 +82,13 @@ def _made_by(instance: Any, target: Target, using: str) -> tuple[str, int]:
     tasks = EmbeddingTask.objects.using(using).filter(
         content_type_id=target.content_type_id(using), object_id=target.object_id(instance), field=target.field
     )
-    task = tasks.exclude(model_id="").values_list("model_id", "dimensions").first()
+    task = tasks.exclude(model_id="").first()
     provider = get_provider(target.provider)
-    return task or (provider.model_id, provider.dimensions)
+    if task is None:
+        return provider.model_id, provider.dimensions
+    return task.model_id, task.dimensions or provider.dimensions
 
 
-def _marked(queryset: Q, *, degraded: bool) -> Q:
-    queryset.degraded = degraded  # type: ignore[attr-defined]
+def _marked(queryset: Any, *, degraded: bool) -> Any:
+    queryset.degraded = degraded
     return queryset

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db.models import Field, QuerySet
 from django.db.models.expressions import Expression
 from django.db.models.sql.constants import INNER
 
-Q = TypeVar("Q", bound="QuerySet[Any]")
+# From a connection to the SQL of the hits and its parameters.
+Compile = Callable[[Any], tuple[str, tuple[Any, ...]]]
 
 
-def narrowed(queryset: Q, compile_hits: Callable[[Any], tuple[str, tuple[Any, ...]]], columns: Mapping[str, Field]) -> Q:
+def narrowed(queryset: QuerySet[Any], compile_hits: Compile, columns: Mapping[str, Field[Any, Any]]) -> QuerySet[Any]:
     """`queryset` joined to the rows of a statement by their `key`, annotated with those of their `columns`."""
     found = queryset.all()
     query: Any = found.query
@@ -26,7 +27,10 @@ def narrowed(queryset: Q, compile_hits: Callable[[Any], tuple[str, tuple[Any, ..
     query.alias_map[join.table_alias] = join
     query.alias_refcount[join.table_alias] = 1
     query.table_map[join.table_name] = [join.table_alias]
-    return found.annotate(**{name: _Column(join.table_alias, name, field) for name, field in columns.items()})
+    joined: QuerySet[Any] = found.annotate(
+        **{name: _Column(join.table_alias, name, field) for name, field in columns.items()}
+    )
+    return joined
 
 
 class _Hits:
@@ -36,7 +40,7 @@ class _Hits:
     nullable = False
     filtered_relation = None
 
-    def __init__(self, alias: str, parent_alias: str, key: Any, compile_hits: Callable[[Any], Any]) -> None:
+    def __init__(self, alias: str, parent_alias: str, key: Any, compile_hits: Compile) -> None:
         self.table_name = self.table_alias = alias
         self.parent_alias = parent_alias
         self._key = key

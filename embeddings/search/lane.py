@@ -72,7 +72,12 @@ def _within(seconds: float, provider: Provider, text: str) -> Any:
     return answer
 
 
+def forget() -> None:
+    """Ask every provider again."""
+    _resting.clear()
+
+
 @receiver(setting_changed)
 def _reset(*, setting: str, **kwargs: object) -> None:
     if setting in {"EMBEDDINGS", "EMBEDDING_PROVIDERS"}:
-        _resting.clear()
+        forget()

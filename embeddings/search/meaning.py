@@ -31,18 +31,20 @@ def comparable(target: Target, model_id: str, dimensions: int, using: str) -> Q:
         model_id=model_id,
         dimensions=dimensions,
     )
-    return has_vector & Exists(task)
+    return has_vector & Q(Exists(task))
 
 
 def near(rows: QuerySet[Any], vector: Any, target: Target) -> QuerySet[Any]:
     """`rows`, nearest first, annotated with the distance, in the one form that an index serves."""
-    return rows.annotate(_far=CosineDistance(target.field, vector)).order_by("_far")
+    found: QuerySet[Any] = rows.annotate(_far=CosineDistance(target.field, vector))
+    return found.order_by("_far")
 
 
 def nearest(rows: QuerySet[Any], vector: Any, target: Target) -> QuerySet[Any]:
     """As `near`, in a form that no index serves: each row is compared."""
     far = ExpressionWrapper(CosineDistance(target.field, vector) + Value(0.0), output_field=FloatField())
-    return rows.annotate(_far=far).order_by("_far", "pk")
+    found: QuerySet[Any] = rows.annotate(_far=far)
+    return found.order_by("_far", "pk")
 
 
 def are_few(rows: QuerySet[Any]) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Field, QuerySet
+from django.db.models import Field, Model, QuerySet
 
 from embeddings import registry
 from embeddings.exceptions import ConfigurationError
@@ -38,6 +39,23 @@ class Source:
     def passage_fields(self) -> dict[str, Field[Any, Any]]:
         return {}
 
+    @property
+    def label(self) -> str:
+        """ "content.article"."""
+        label: str = self.queryset.model._meta.label_lower
+        return label
+
+    def objects(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Those of the queryset that have these keys, which are as PostgreSQL writes them."""
+        model = self.queryset.model
+        return {
+            str(found.pk): found for found in self.queryset.filter(pk__in=[model._meta.pk.to_python(k) for k in keys])
+        }
+
+    def texts(self, chunks: Iterable[str]) -> dict[str, str]:
+        """By the keys of these chunks."""
+        return {}
+
     def words_of(self, query: str) -> Words:
         return Words.of(query, self.target, self.using)
 
@@ -52,7 +70,7 @@ def of(queryset: QuerySet[Any], field: str | None) -> Source:
     return Source(queryset, target, _plain(queryset))
 
 
-def _target(model: type[Any], field: str | None) -> Target:
+def _target(model: type[Model], field: str | None) -> Target:
     targets = [target for target in registry.targets_for(model) if field in {None, target.field}]
     if len(targets) == 1:
         return targets[0]
@@ -66,7 +84,8 @@ def _plain(queryset: QuerySet[Any]) -> QuerySet[Any]:
     if query.is_sliced:
         raise TypeError("Search first, then slice: the search itself finds the best rows.")
     if query.group_by is not None or query.distinct or query.combinator or query.extra_tables:
-        return queryset.model._base_manager.using(queryset.db).filter(pk__in=queryset.order_by().values("pk"))
-    plain = queryset.order_by().select_related(None)
+        rows: QuerySet[Any] = queryset.model._base_manager.using(queryset.db)
+        return rows.filter(pk__in=queryset.order_by().values("pk"))
+    plain: QuerySet[Any] = queryset.order_by().select_related(None)
     plain.query.select_for_update = False
     return plain

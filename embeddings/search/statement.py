@@ -42,7 +42,9 @@ def hits(lists: Sequence[Candidates], mode: SearchMode, passages: Passages | Non
 
 def compiled(lists: Sequence[Candidates], connection: Any) -> Compiled:
     """Rows of (part, key, chunk, far) of all lists; raises EmptyResultSet if it is known that there are none."""
-    ctes, names, params = [], set(), ()
+    ctes: list[str] = []
+    names: set[str] = set()
+    params: tuple[Any, ...] = ()
     for each in lists:
         try:
             inner, inner_params = each.rows.query.get_compiler(connection=connection).as_sql()

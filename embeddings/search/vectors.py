@@ -39,7 +39,12 @@ def vector_of(query: str, alias: str) -> Any | None:
         return None
 
 
+def forget() -> None:
+    """Ask for every vector again."""
+    _CACHE.clear()
+
+
 @receiver(setting_changed)
 def _reset(*, setting: str, **kwargs: object) -> None:
     if setting in {"EMBEDDINGS", "EMBEDDING_PROVIDERS"}:
-        _CACHE.clear()
+        forget()

@@ -62,18 +62,20 @@ def words_field(target: Target) -> str:
 
 def with_any(rows: QuerySet[Any], words: Words, target: Target) -> QuerySet[Any]:
     """`rows` that have any of the words, best first (see `_ranked`)."""
-    return _ranked(rows, words, target, [[lexeme] for lexeme in words.lexemes])
+    found: QuerySet[Any] = _ranked(rows, words, target, [[lexeme] for lexeme in words.lexemes])
+    return found
 
 
 def with_most(rows: QuerySet[Any], words: Words, target: Target) -> QuerySet[Any]:
     """`rows` that have more than half of the words, best first (see `_ranked`)."""
     needed = len(words.lexemes) // 2 + 1
     if len(words.lexemes) <= MAX_COMBINED:
-        return _ranked(rows, words, target, list(combinations(words.lexemes, needed)))
+        combined: QuerySet[Any] = _ranked(rows, words, target, list(combinations(words.lexemes, needed)))
+        return combined
     return with_any(rows, words, target).filter(_found__gte=needed)
 
 
-def _ranked(rows: QuerySet[Any], words: Words, target: Target, any_of: Sequence[Sequence[str]]) -> QuerySet[Any]:
+def _ranked(rows: QuerySet[Any], words: Words, target: Target, any_of: Sequence[Sequence[str]]) -> Any:
     """By the number of the query's words that a row has, then by text rank, in which a long text counts for less.
 
     Annotated with minus their sum, as how far they are; the rank is less than 1. Measured on 7,027 texts and 87
@@ -108,7 +110,7 @@ class TextQuery(SearchQuery):
     def __init__(self, groups: Sequence[Sequence[str]]) -> None:
         super().__init__(" | ".join(f"({' & '.join(map(_quoted, group))})" for group in groups), search_type="raw")
 
-    def as_sql(self, compiler: Any, connection: Any, function: Any = None, template: Any = None) -> Any:
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **kwargs: Any) -> Any:
         sql, params = compiler.compile(self.get_source_expressions()[0])
         return f"{sql}::tsquery", params
 
