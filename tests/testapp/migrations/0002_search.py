@@ -3,9 +3,10 @@
 import django.contrib.postgres.indexes
 import django.contrib.postgres.search
 import django.db.models.deletion
-import embeddings.fields
 import pgvector.django.indexes
 from django.db import migrations, models
+
+import embeddings.fields
 
 
 class Migration(migrations.Migration):
