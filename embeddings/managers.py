@@ -80,7 +80,7 @@ class EmbeddingQuerySet(models.QuerySet[M]):
         return self.db
 
     def _is_touched_by(self, names: Iterable[str]) -> bool:
-        targets, dependents = registry.targets_for(self.model), registry.dependents_of(self.model)
+        targets, dependents = registry.derived_for(self.model), registry.dependents_of(self.model)
         return any(t.is_touched_by(names) for t in targets) or any(d.is_touched_by(names) for d in dependents)
 
     def _locked_keys(self) -> list[Any]:

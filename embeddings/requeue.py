@@ -1,4 +1,4 @@
-"""Find rows whose vectors are missing, stale or failed, and open their tasks; or undo such a run.
+"""Find rows whose vectors or chunks are missing, stale or failed, and open their tasks; or undo such a run.
 
 A table is read in pages by primary key, never whole; rows that are fine cost no write.
 """
@@ -15,25 +15,26 @@ from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Cast, Now
 
-from embeddings import bulk, conf, jobs, ledger, stats, writer
+from embeddings import bulk, chunk_rows, conf, jobs, ledger, stats, writer
+from embeddings.chunk_rows import Outline
 from embeddings.exceptions import SourceError
 from embeddings.models import OPEN, EmbeddingBatch, EmbeddingTask, Status
 from embeddings.operations import Changed
 from embeddings.providers import Provider, get_provider
-from embeddings.registry import Target
-from embeddings.text import SourceText, source_text
+from embeddings.registry import NO_PROVIDER, Derived, Splitting, Target
+from embeddings.text import LongText, SourceText, long_text, source_text
 
 
 class Condition(StrEnum):
-    """How a row stands with its vector."""
+    """How a row stands with its vector, or with its chunks."""
 
     # The vector belongs to the present text; or there is no text, and no vector.
     CURRENT = "current"
     # Work on it is recorded already.
     QUEUED = "queued"
-    # There is text, but no vector.
+    # There is text, but no vector, or no chunk.
     MISSING = "missing"
-    # The vector belongs to another text, model or number of dimensions.
+    # The vector belongs to another text, model or number of dimensions; the chunks to another text, or some are gone.
     STALE = "stale"
     # The last attempt failed for good.
     FAILED = "failed"
@@ -46,7 +47,7 @@ WANTED = frozenset({Condition.MISSING, Condition.STALE, Condition.FAILED})
 class Survey:
     """What a scan of one target on one database found."""
 
-    target: Target
+    target: Derived
     using: str
     rows: Counter[Condition] = field(default_factory=Counter)
     # Rows in the conditions that were asked for, their texts' estimated tokens, and how many of them were queued.
@@ -57,13 +58,20 @@ class Survey:
     gone: int = 0
 
     @property
+    def is_splitting(self) -> bool:
+        """Whether it is about texts to split, which costs nothing; what their chunks will cost is not known before."""
+        return isinstance(self.target, Splitting)
+
+    @property
     def cost(self) -> float | None:
         """US dollars for the wanted rows; None where the provider's price is not known."""
-        return get_provider(self.target.provider).cost(self.tokens)
+        return 0.0 if self.is_splitting else get_provider(self.target.provider).cost(self.tokens)
 
     @property
     def seconds(self) -> float | None:
         """Time for the wanted rows at the rate of the provider's last requests; None before the first."""
+        if self.is_splitting:
+            return 0.0
         rate = stats.provider_rate(self.target.provider)
         return None if rate is None else self.wanted / rate
 
@@ -75,13 +83,13 @@ class _Found:
     tokens: int
 
 
-def row_count(target: Target, using: str) -> int:
+def row_count(target: Derived, using: str) -> int:
     """The rows that a scan will read."""
     return target.model._base_manager.using(using).count()
 
 
 def survey(
-    target: Target,
+    target: Derived,
     *,
     conditions: Collection[Condition] = WANTED,
     page_size: int = 1000,
@@ -97,7 +105,7 @@ def survey(
 
 
 def requeue(
-    target: Target,
+    target: Derived,
     batch: EmbeddingBatch,
     *,
     conditions: Collection[Condition] = WANTED,
@@ -135,7 +143,7 @@ def roll_back(batch: EmbeddingBatch) -> Changed:
     return Changed(changed, total - changed)
 
 
-def _orphans(target: Target, using: str) -> QuerySet[EmbeddingTask]:
+def _orphans(target: Derived, using: str) -> QuerySet[EmbeddingTask]:
     """The target's tasks whose rows no longer exist."""
     key = Cast(OuterRef("object_id"), output_field=target.model._meta.pk)
     rows = target.model._base_manager.using(using).filter(pk=key)
@@ -153,7 +161,7 @@ def _scan(result: Survey, conditions: Collection[Condition], page_size: int) -> 
         yield wanted, len(page)
 
 
-def _pages(target: Target, page_size: int, using: str) -> Iterator[dict[str, writer.Row]]:
+def _pages(target: Derived, page_size: int, using: str) -> Iterator[dict[str, writer.Row]]:
     rows = target.model._base_manager.using(using).order_by("pk")
     last: Any = None
     while True:
@@ -165,16 +173,55 @@ def _pages(target: Target, page_size: int, using: str) -> Iterator[dict[str, wri
         last = keys[-1]
 
 
-def _judge(target: Target, page: dict[str, writer.Row], using: str) -> Iterator[_Found]:
-    provider = get_provider(target.provider)
+def _judge(target: Derived, page: dict[str, writer.Row], using: str) -> Iterator[_Found]:
     tasks = EmbeddingTask.objects.using(using).filter(
         content_type_id=target.content_type_id(using), field=target.field, object_id__in=list(page)
     )
     known = {task.object_id: task for task in tasks}
+    if isinstance(target, Splitting):
+        yield from _judge_splits(target, page, known, using)
+    elif isinstance(target, Target):
+        yield from _judge_vectors(target, page, known)
+
+
+def _judge_vectors(target: Target, page: dict[str, writer.Row], known: dict[str, EmbeddingTask]) -> Iterator[_Found]:
+    provider = get_provider(target.provider)
     for object_id, row in page.items():
         text = _text(row.instance, target, provider)
         condition = _condition(row, known.get(object_id), text, provider)
         yield _Found(object_id, condition, text.tokens if text and text.text else 0)
+
+
+def _judge_splits(
+    splitting: Splitting, page: dict[str, writer.Row], known: dict[str, EmbeddingTask], using: str
+) -> Iterator[_Found]:
+    chunks = chunk_rows.outlines(splitting, page, using)
+    for object_id, row in page.items():
+        text = _long_text(row.instance, splitting)
+        condition = _split_condition(known.get(object_id), text, chunks.get(object_id))
+        yield _Found(object_id, condition, 0)
+
+
+def _long_text(instance: models.Model, splitting: Splitting) -> LongText | None:
+    try:
+        return long_text(instance, splitting)
+    except SourceError:
+        return None
+
+
+def _split_condition(task: EmbeddingTask | None, text: LongText | None, chunks: Outline | None) -> Condition:
+    if task is not None and _is_queued(task, NO_PROVIDER):
+        return Condition.QUEUED
+    if task is not None and task.status == Status.FAILED:
+        return Condition.FAILED
+    if text is None:
+        return Condition.MISSING
+    if not text.text:
+        return Condition.STALE if chunks else Condition.CURRENT
+    if not chunks:
+        return Condition.MISSING
+    is_current = task is not None and task.fingerprint == text.fingerprint and chunks.is_whole(text.text)
+    return Condition.CURRENT if is_current else Condition.STALE
 
 
 def _text(instance: models.Model, target: Target, provider: Provider) -> SourceText | None:
@@ -185,14 +232,14 @@ def _text(instance: models.Model, target: Target, provider: Provider) -> SourceT
         return None
 
 
-def _is_queued(task: EmbeddingTask, provider: Provider) -> bool:
+def _is_queued(task: EmbeddingTask, alias: str) -> bool:
     """Whether somebody will work on it: not under an alias that is gone, nor, without a queue, if it merely waits."""
     is_worked = task.status in OPEN if conf.current().queue_enabled else task.status == Status.PROCESSING
-    return is_worked and task.provider == provider.alias
+    return is_worked and task.provider == alias
 
 
 def _condition(row: writer.Row, task: EmbeddingTask | None, text: SourceText | None, provider: Provider) -> Condition:
-    if task is not None and _is_queued(task, provider):
+    if task is not None and _is_queued(task, provider.alias):
         return Condition.QUEUED
     if task is not None and task.status == Status.FAILED:
         return Condition.FAILED

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import DEFAULT_DB_ALIAS, models
-from django.db.models import Count, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Count, OuterRef, QuerySet, TextField
+from django.db.models.functions import Cast, Now
 
 from embeddings import conf, registry
 from embeddings.models import DONE, OPEN, WAITING, EmbeddingTask, ProviderCall, Status
@@ -26,12 +28,68 @@ def states_for(objects: Sequence[models.Model]) -> dict[str, str]:
         return {}
     using = objects[0]._state.db or DEFAULT_DB_ALIAS
     (target,) = registry.targets_for(type(objects[0]))
-    tasks = EmbeddingTask.objects.using(using).filter(
-        content_type_id=target.content_type_id(using),
-        field=target.field,
-        object_id__in=[target.object_id(obj) for obj in objects],
-    )
+    tasks = _tasks_of(target, using, [target.object_id(obj) for obj in objects])
     return dict(tasks.values_list("object_id", "status"))
+
+
+@dataclass(slots=True)
+class ChunkProgress:
+    """How far the chunks of one object are: "7 of 9 chunks ready"."""
+
+    # Chunks whose vectors are there, all there are, and those that failed for good.
+    ready: int = 0
+    total: int = 0
+    failed: int = 0
+    # Whether the chunks are those of the present text; if not, it waits to be split.
+    is_split: bool = False
+    # Whether nothing more will happen by itself: all is ready, failed or cancelled.
+    is_settled: bool = True
+
+
+def chunk_progress(parents: Sequence[models.Model]) -> dict[Any, ChunkProgress]:
+    """{primary key: progress} of objects of one model whose texts are split into chunks; in two queries."""
+    if not parents:
+        return {}
+    using = parents[0]._state.db or DEFAULT_DB_ALIAS
+    (splitting,) = registry.splittings_for(type(parents[0]))
+    progress = {parent.pk: ChunkProgress() for parent in parents}
+    of_object = {splitting.object_id(parent): progress[parent.pk] for parent in parents}
+    for object_id, status in _tasks_of(splitting, using, list(of_object)).values_list("object_id", "status"):
+        of_object[object_id].is_split = status in DONE
+        of_object[object_id].is_settled = status not in OPEN
+    for parent, statuses, count in _chunk_counts(splitting, parents, using):
+        _add_chunks(of_object[str(parent)], statuses, count)
+    return progress
+
+
+def _add_chunks(progress: ChunkProgress, statuses: list[str], count: int) -> None:
+    progress.total += count
+    progress.failed += count if Status.FAILED in statuses else 0
+    progress.ready += count if statuses and set(statuses) <= set(DONE) else 0
+    progress.is_settled &= set(statuses).isdisjoint(OPEN)
+
+
+def _chunk_counts(
+    splitting: registry.Splitting, parents: Sequence[models.Model], using: str
+) -> list[tuple[Any, list[str], int]]:
+    """(parent's key, statuses of a chunk's tasks, number of such chunks)."""
+    chunk_model = splitting.chunk_model
+    targets = registry.targets_for(chunk_model)
+    tasks = EmbeddingTask.objects.using(using).filter(
+        content_type_id__in={target.content_type_id(using) for target in targets},
+        field__in=[target.field for target in targets],
+        object_id=Cast(OuterRef("pk"), TextField()),
+    )
+    chunks = splitting.chunks_of(parents, using).order_by()
+    statuses = ArraySubquery(tasks.order_by("field").values("status"))
+    parent = f"{splitting.parent_field.name}__pk"
+    return list(chunks.annotate(_statuses=statuses).values_list(parent, "_statuses").annotate(_count=Count("*")))
+
+
+def _tasks_of(target: registry.Derived, using: str, object_ids: Collection[str]) -> QuerySet[EmbeddingTask]:
+    return EmbeddingTask.objects.using(using).filter(
+        content_type_id=target.content_type_id(using), field=target.field, object_id__in=object_ids
+    )
 
 
 def recent_rate(seconds: int = 60, *, using: str = DEFAULT_DB_ALIAS) -> float:
@@ -77,6 +135,5 @@ def _tasks(model: type[models.Model] | None, using: str) -> QuerySet[EmbeddingTa
     tasks = EmbeddingTask.objects.using(using)
     if model is None:
         return tasks
-    targets: Iterable[registry.Target] = registry.targets_for(model)
-    ids = {target.content_type_id(using) for target in targets}
+    ids = {target.content_type_id(using) for target in registry.derived_for(model)}
     return tasks.filter(content_type_id__in=ids)

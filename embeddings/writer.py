@@ -9,14 +9,14 @@ from typing import Any
 
 import psycopg
 from django.db import DataError, connections, models
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, TextField
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, TextField, Value
 from django.db.models.expressions import RawSQL
 from pgvector import HalfVector, Vector
 from pgvector.psycopg import register_vector
 from psycopg import sql as composer
 
 from embeddings import sql
-from embeddings.registry import Target
+from embeddings.registry import Derived, Target, targets_for
 
 # Connections on which pgvector's types are known to psycopg.
 _registered: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
@@ -24,26 +24,28 @@ _registered: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An embedded object as it was read: the instance, the version of its row, and whether it has a vector."""
+    """An object as it was read: the instance, the version of its row, and whether it has the target's vector."""
 
     instance: Any
     xmin: str
     has_vector: bool
 
 
-def load(target: Target, object_ids: Iterable[str], using: str) -> dict[str, Row]:
+def load(target: Derived, object_ids: Iterable[str], using: str) -> dict[str, Row]:
     """The rows of the objects that exist, by object id, without their vectors."""
     rows = _rows(target, object_ids, using)
-    rows = rows.only("pk", *target.columns) if target.columns else rows.defer(target.field)
+    vectors = [each.field for each in targets_for(target.model)]
+    rows = rows.only("pk", *target.columns) if target.columns else rows.defer(*vectors)
     rows = rows.select_related(*target.relations) if target.relations else rows
-    has_vector = ExpressionWrapper(Q(**{f"{target.field}__isnull": False}), output_field=BooleanField())
+    is_filled = Q(**{f"{target.field}__isnull": False}) if isinstance(target, Target) else Value(False)
+    has_vector = ExpressionWrapper(is_filled, output_field=BooleanField())
     return {
         str(instance.pk): Row(instance, instance._embeddings_xmin, instance._embeddings_has_vector)
         for instance in rows.annotate(_embeddings_xmin=_xmin(target), _embeddings_has_vector=has_vector)
     }
 
 
-def lock(target: Target, object_ids: Iterable[str], using: str) -> dict[str, str]:
+def lock(target: Derived, object_ids: Iterable[str], using: str) -> dict[str, str]:
     """Lock rows against writes until the transaction ends; returns {object id: xmin}.
 
     Rows that are gone, and rows that somebody else has locked, are missing: a worker never waits for a user's
@@ -54,7 +56,7 @@ def lock(target: Target, object_ids: Iterable[str], using: str) -> dict[str, str
     return {str(pk): xmin for pk, xmin in locked.annotate(_xmin=_xmin(target)).values_list("pk", "_xmin")}
 
 
-def existing(target: Target, object_ids: Iterable[str], using: str) -> set[str]:
+def existing(target: Derived, object_ids: Iterable[str], using: str) -> set[str]:
     """Those of the object ids whose rows exist."""
     return {str(pk) for pk in _rows(target, object_ids, using).values_list("pk", flat=True)}
 
@@ -92,10 +94,10 @@ def clear_vectors(target: Target, object_ids: Iterable[str], using: str) -> int:
     return rows.update(**{target.field: None})
 
 
-def _rows(target: Target, object_ids: Iterable[str], using: str) -> QuerySet[models.Model]:
+def _rows(target: Derived, object_ids: Iterable[str], using: str) -> QuerySet[models.Model]:
     return target.model._base_manager.using(using).filter(pk__in=list(object_ids))
 
 
-def _xmin(target: Target) -> RawSQL:
+def _xmin(target: Derived) -> RawSQL:
     table = target.model._meta.db_table.replace('"', '""')
     return RawSQL(f'"{table}".xmin::text', (), output_field=TextField())

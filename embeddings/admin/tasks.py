@@ -62,7 +62,7 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
                 )
             },
         ),
-        ("By whom", {"fields": (("provider", "worker"), "lease_until")}),
+        ("By whom", {"fields": (("named_provider", "worker"), "lease_until")}),
         ("Which text", {"fields": ("version", "fingerprint", ("model_id", "dimensions"))}),
     )
 
@@ -71,7 +71,7 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The field is worth a column where there are several."""
-        fields = {target.field for target in registry.all_targets()}
+        fields = {target.field for target in registry.all_derived()}
         return [name for name in self.list_display if name != "field" or len(fields) > 1]
 
     def get_search_results(
@@ -80,7 +80,7 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
         """Objects with this key, of any registered model: naming the models lets the unique index find them."""
         if not search_term.strip():
             return queryset, False
-        models = {target.model for target in registry.all_targets()}
+        models = {target.model for target in registry.all_derived()}
         types = ContentType.objects.get_for_models(*models).values()
         found = queryset.filter(content_type_id__in=[one.pk for one in types], object_id=search_term.strip())
         return found, False
@@ -145,6 +145,10 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
             task.error_message,
             explanations.of_error(task.error_kind),
         )
+
+    @admin.display(description="provider")
+    def named_provider(self, task: EmbeddingTask) -> str:
+        return task.provider or "none: this task splits a text"
 
     @admin.display(description="truncated")
     def is_truncated(self, task: EmbeddingTask) -> str:

@@ -14,7 +14,7 @@ from django.db import models, router
 from embeddings import conf, registry
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import Priority
-from embeddings.registry import Target
+from embeddings.registry import Derived, Target
 from embeddings.search.words import words_field
 
 # An index of more dimensions cannot be built (pgvector README, "HNSW").
@@ -69,7 +69,8 @@ def _check_dimensions(target: Target) -> Iterator[CheckMessage]:
         )
 
 
-def _check_source(target: Target) -> Iterator[CheckMessage]:
+def check_source(target: Derived) -> Iterator[CheckMessage]:
+    """Names of sources that lead nowhere."""
     names = [*target.names, *([target.when] if isinstance(target.when, str) else [])]
     if not names and not callable(target.source):
         names = [""]
@@ -83,7 +84,8 @@ def _check_source(target: Target) -> Iterator[CheckMessage]:
             )
 
 
-def _check_source_type(target: Target) -> Iterator[CheckMessage]:
+def check_source_type(target: Derived) -> Iterator[CheckMessage]:
+    """Sources that are no text."""
     for field in (target.model._meta.get_field(name) for name in target.columns or ()):
         if field.get_internal_type() in _NOT_TEXT:
             yield Error(
@@ -105,17 +107,19 @@ def _leads_somewhere(model: type[models.Model], names: Sequence[str]) -> bool:
     return not field.is_relation or (field.related_model and _leads_somewhere(field.related_model, rest))
 
 
-def _check_options(target: Target) -> Iterator[CheckMessage]:
+def check_options(target: Derived) -> Iterator[CheckMessage]:
+    """Priority and delay."""
     if target.priority not in Priority.values or target.delay_seconds < 0:
         yield Error(
             f"{target.label} needs a priority of {', '.join(Priority.values)} and a delay of 0 or more seconds.",
-            hint="Edit the EmbeddingField.",
+            hint="Edit the EmbeddingField, or the Chunking.",
             obj=target.model,
             id="embeddings.E009",
         )
 
 
-def _check_database_of(target: Target) -> Iterator[CheckMessage]:
+def check_database_of(target: Derived) -> Iterator[CheckMessage]:
+    """A table where no worker looks."""
     try:
         databases = conf.current().databases
     except ConfigurationError:
@@ -130,7 +134,8 @@ def _check_database_of(target: Target) -> Iterator[CheckMessage]:
         )
 
 
-def _check_key(target: Target) -> Iterator[CheckMessage]:
+def check_key(target: Derived) -> Iterator[CheckMessage]:
+    """Primary keys that do not fit into a task."""
     key = target.key_field
     if isinstance(key, models.TextField | models.CharField) and not (key.max_length or 256) <= MAX_KEY:
         yield Error(
@@ -153,7 +158,7 @@ def _check_words(target: Target) -> Iterator[CheckMessage]:
             hint='Name one, such as: GeneratedField(expression=SearchVector("title", config="english"), '
             "output_field=SearchVectorField(), db_persist=True)",
             obj=target.model,
-            id="embeddings.E030",
+            id="embeddings.E040",
         )
 
 
@@ -165,10 +170,10 @@ def _output_field(field: Any) -> Any:
 _TARGET_CHECKS = (
     _check_provider_of,
     _check_dimensions,
-    _check_source,
-    _check_source_type,
-    _check_options,
-    _check_database_of,
-    _check_key,
+    check_source,
+    check_source_type,
+    check_options,
+    check_database_of,
+    check_key,
     _check_words,
 )

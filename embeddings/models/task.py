@@ -19,12 +19,16 @@ _HAS_TIME = Q(status__in=[Status.SCHEDULED, Status.RATE_LIMITED])
 
 
 class EmbeddingTask(models.Model):
-    """One target to embed: one object's one vector field. A hundred edits of the object are this one row."""
+    """One target to embed: one object's one vector field; or one object's text to split into chunks.
+
+    A hundred edits of the object are this one row.
+    """
 
     # What.
     content_type = models.ForeignKey(ContentType, models.CASCADE, verbose_name="model", db_index=False)
     object_id = models.CharField(max_length=255)
     field = models.CharField(max_length=100)
+    # "" is nobody's lane: a text is to be split, for which no provider is needed.
     provider = models.CharField(max_length=64)
 
     # When and in what order.
@@ -89,7 +93,8 @@ class EmbeddingTask(models.Model):
             ),
             models.CheckConstraint(
                 name="embeddings_task_vector_if_completed",
-                condition=~_IS_COMPLETED | (~Q(fingerprint="") & ~Q(model_id="") & Q(dimensions__isnull=False)),
+                condition=~_IS_COMPLETED
+                | (~Q(fingerprint="") & (Q(provider="") | (~Q(model_id="") & Q(dimensions__isnull=False)))),
             ),
         ]
         indexes = [

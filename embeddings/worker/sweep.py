@@ -65,9 +65,11 @@ class Sweep:
         self._may_have_leftovers = True
 
     def _poke(self, *, is_coalesced: bool) -> None:
-        aliases = conf.provider_aliases() if conf.current().enabled else []
-        lanes = [*limiter.open_lanes(aliases), *limiter.due_probes(aliases)]
-        if lanes and any(ledger.has_claimable(lanes, using=using) for using in conf.current().databases):
+        if not conf.current().enabled:
+            return
+        aliases = conf.provider_aliases()
+        lanes = [registry.NO_PROVIDER, *limiter.open_lanes(aliases), *limiter.due_probes(aliases)]
+        if any(ledger.has_claimable(lanes, using=using) for using in conf.current().databases):
             jobs.poke(is_coalesced=is_coalesced, patience_seconds=ANSWER_SECONDS)
 
     def _clean_up(self) -> None:
@@ -79,5 +81,5 @@ class Sweep:
 def _adopt_strays() -> None:
     """The settings may name another provider for a field than when its tasks were requested."""
     for using in conf.current().databases:
-        for target in registry.all_targets():
+        for target in registry.all_derived():
             ledger.adopt(target.content_type_id(using), target.field, target.provider, using=using)

@@ -9,6 +9,7 @@ from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
 from pgvector.django import HnswIndex, VectorField
 
+from embeddings.chunks import Chunk, Chunking
 from embeddings.fields import EmbeddingField
 from embeddings.managers import EmbeddingManager
 
@@ -124,3 +125,42 @@ class Foreign(models.Model):
 
     words = models.TextField()
     vector = VectorField(dimensions=DIMENSIONS, null=True)
+
+
+class Doc(models.Model):
+    """A long text, split into chunks."""
+
+    title = models.CharField(max_length=200, blank=True, default="")
+    content = models.TextField(blank=True, default="")
+    views = models.IntegerField(default=0)
+    chunking = Chunking(source="content", context="title", tokens=60, overlap=10)
+
+    objects = EmbeddingManager()
+
+
+class DocChunk(Chunk):
+    doc = models.ForeignKey(Doc, models.CASCADE, related_name="chunks")
+    embedding = EmbeddingField(source=["context", "text"], dimensions=DIMENSIONS)
+
+
+class Course(models.Model):
+    title = models.CharField(max_length=100)
+
+
+class Chapter(models.Model):
+    """Split from a related object's context, if at all; with a key of its own kind."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    course = models.ForeignKey(Course, models.CASCADE)
+    text = models.TextField()
+    note = models.TextField(blank=True, default="")
+    is_public = models.BooleanField(default=True)
+    passages = Chunking(source=["text", "note"], context="course.title", tokens=60, overlap=0, when="is_wanted")
+
+    def is_wanted(self) -> bool:
+        return self.is_public
+
+
+class ChapterChunk(Chunk):
+    chapter = models.ForeignKey(Chapter, models.CASCADE)
+    embedding = EmbeddingField(source=["context", "text"], dimensions=DIMENSIONS)

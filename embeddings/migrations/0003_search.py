@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("contenttypes", "0002_remove_content_type_name"),
-        ("embeddings", "0001_initial"),
+        ("embeddings", "0002_chunks"),
     ]
 
     operations = [

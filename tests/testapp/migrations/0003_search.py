@@ -11,7 +11,7 @@ import embeddings.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("testapp", "0001_initial"),
+        ("testapp", "0002_chunks"),
     ]
 
     operations = [
