@@ -10,7 +10,7 @@ from django.conf import settings as project_settings
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from tests.integration.conftest import Workers, openai, workers  # noqa: F401
+from tests.integration.conftest import Workers, drain, openai, workers  # noqa: F401
 from tests.openai_server import OpenAIServer
 
 # Small requests one after the other, so that the order in which tasks are done can be seen.
@@ -23,7 +23,7 @@ def providers(server: OpenAIServer) -> dict[str, Any]:
 
 
 @pytest.fixture
-def server(workers: Workers, settings: Any) -> Iterator[OpenAIServer]:
+def server(workers: Workers, settings: Any) -> Iterator[OpenAIServer]:  # noqa: F811
     """The provider, with a worker process that waits for work. (A process for each test: content types are renumbered
     between two of them.)"""
     with OpenAIServer() as running:

@@ -156,22 +156,22 @@ def wait_until_changed(page: int, before: dict[int, Any]) -> None:
     wait_until(lambda: sorted(PageChunk.objects.filter(page=page).values_list("text", flat=True)) != texts)
 
 
-def test_system_000_pages__state_in_the_admin(server: OpenAIServer, editor, workspace):
-    server.latency_seconds = 1
+def test_system_000_pages__state_in_the_admin(redis_client, drain, editor, workspace):
     form = {"workspace": workspace.pk, "title": "By hand", "content": "\n\n".join(sections(9))}
     inlines = {f"chunks-{name}_FORMS": 0 for name in ("TOTAL", "INITIAL", "MIN_NUM", "MAX_NUM")}
 
     saved = editor.post("/admin/content/page/add/", {**form, **inlines}, follow=True)
     page = Page.objects.get()
     waiting = editor.get("/admin/content/page/").content.decode()
-    progress = wait_until_ready(editor, page.pk)
+    drain()
     ready = editor.get("/admin/content/page/").content.decode()
     shown = editor.get(f"/admin/content/page/{page.pk}/change/").content.decode()
 
     assert "was added successfully" in saved.content.decode()
-    assert ">embedding…<" in waiting or f">0 of {progress['total']} chunks ready<" in waiting
-    assert f">{progress['total']} of {progress['total']} chunks ready<" in ready
-    assert shown.count(">ready<") == progress["total"]
+    assert ">embedding…<" in waiting
+    total = page.chunks.count()
+    assert f">{total} of {total} chunks ready<" in ready
+    assert shown.count("<p>ready</p>") == total
     # Somebody who saves waits for it.
     assert set(EmbeddingTask.objects.values_list("priority", flat=True)) == {Priority.HIGH}
 
@@ -196,17 +196,21 @@ def test_system_000_pages__deleting_a_page_leaves_nothing(server, editor, worksp
 # Blocks: people and programs.
 
 
-def test_system_000_pages__block_of_a_person_has_no_delay(server, editor, workspace):
+def test_system_000_pages__blocks_of_people_wait_for_nothing(server, editor, workspace):
     page = make_page(editor, workspace, "Page", "")
+    (changed,) = import_blocks(editor, page, ["from a program"])
     started = time.monotonic()
 
-    made = write(editor, "POST", BLOCKS, {"page": page, "text": "A thought."}, status=201)
-    wait_until(lambda: status_of(editor, made["id"]) == "completed")
+    made = write(editor, "POST", BLOCKS, {"page": page, "text": "by a person"}, status=201)
+    write(editor, "PATCH", f"{BLOCKS}{changed}/", {"text": "by a person, too"}, status=200)
+    wait_until(lambda: status_of(editor, made["id"]) == status_of(editor, changed) == "completed")
 
     assert time.monotonic() - started < DELAY_SECONDS
     task = task_of_block(made["id"])
     assert (task.pk, task.priority) == (made["taskId"], Priority.HIGH)
-    assert server.stats.inputs_of("A thought.") == 1
+    assert (
+        server.stats.inputs == server.stats.inputs_of("by a person") + server.stats.inputs_of("by a person, too") == 2
+    )
 
 
 def test_system_000_pages__background_saves_of_one_block_are_one_embedding(server, editor, workspace):
@@ -219,18 +223,6 @@ def test_system_000_pages__background_saves_of_one_block_are_one_embedding(serve
 
     assert task_of_block(block).priority == Priority.LOW
     assert server.stats.inputs == server.stats.inputs_of("version 19") == 1
-
-
-def test_system_000_pages__person_ends_the_wait_of_a_block(server, editor, workspace):
-    page = make_page(editor, workspace, "Page", "")
-    (block,) = import_blocks(editor, page, ["from a program"])
-    started = time.monotonic()
-
-    write(editor, "PATCH", f"{BLOCKS}{block}/", {"text": "by a person"}, status=200)
-    wait_until(lambda: status_of(editor, block) == "completed")
-
-    assert time.monotonic() - started < DELAY_SECONDS
-    assert server.stats.inputs == server.stats.inputs_of("by a person") == 1
 
 
 def test_system_000_pages__person_goes_ahead_of_2000_blocks_of_a_program(server: OpenAIServer, editor, workspace):
@@ -248,7 +240,7 @@ def test_system_000_pages__person_goes_ahead_of_2000_blocks_of_a_program(server:
     assert server.stats.inputs == 2001
 
 
-def test_system_000_pages__import_is_all_or_nothing(editor, workspace, stranger):
+def test_system_000_pages__import_is_all_or_nothing(redis_client, editor, workspace):
     page = make_page(editor, workspace, "Page", "")
     other = make_page(editor, workspace, "Other", "")
     (theirs,) = import_blocks(editor, other, ["another page's"])
@@ -264,10 +256,9 @@ def test_system_000_pages__import_is_all_or_nothing(editor, workspace, stranger)
 # Who sees what.
 
 
-def test_system_000_pages__strangers_find_nothing_by_any_address(server, editor, workspace, stranger):
-    page = make_page(editor, workspace, "Secret", "\n\n".join(sections(2)))
+def test_system_000_pages__strangers_find_nothing_by_any_address(redis_client, editor, workspace, stranger):
+    page = make_page(editor, workspace, "Secret", "Text.")
     block = write(editor, "POST", BLOCKS, {"page": page, "text": "Secret."}, status=201)["id"]
-    wait_until_ready(editor, page)
     reads = [
         f"{PAGES}{page}/",
         f"{PAGES}{page}/chunks/",
@@ -291,7 +282,7 @@ def test_system_000_pages__strangers_find_nothing_by_any_address(server, editor,
     assert Page.objects.filter(title="Secret").exists()
 
 
-def test_system_000_pages__strangers_write_into_no_workspace_and_no_page(editor, workspace, stranger):
+def test_system_000_pages__strangers_write_into_no_workspace_and_no_page(redis_client, editor, workspace, stranger):
     page = make_page(editor, workspace, "Ours", "")
 
     written = stranger.post(PAGES, {"workspace": workspace.pk, "title": "Mine", "content": ""})
@@ -314,7 +305,7 @@ def test_system_000_pages__strangers_find_nothing_by_search(server, editor, work
         assert read(stranger, "/api/embeddings/search/", **question)["results"] == [], model
 
 
-def test_system_000_pages__strangers_find_nothing_in_the_admin(editor, workspace, stranger):
+def test_system_000_pages__strangers_find_nothing_in_the_admin(redis_client, editor, workspace, stranger):
     page = make_page(editor, workspace, "Secret", "")
 
     listed = stranger.get("/admin/content/page/").content.decode()

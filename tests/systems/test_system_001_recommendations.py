@@ -186,12 +186,11 @@ def test_system_001_recommendations__button_in_the_admin(server, adviser):
     assert "100%" in shown
 
 
-def test_system_001_recommendations__column_in_the_admin_says_how_far_each_is(server, adviser):
-    server.latency_seconds = 1
+def test_system_001_recommendations__column_in_the_admin_says_how_far_each_is(redis_client, drain, adviser):
     recommend(2)
 
     waiting = adviser.get("/admin/content/recommendation/").content.decode()
-    wait_until(are_ready)
+    drain()
     ready = adviser.get("/admin/content/recommendation/").content.decode()
 
     assert waiting.count(">embedding…<") == 2
