@@ -47,7 +47,9 @@ class RecommendationAdmin(EmbeddedAdmin):
             **self.admin_site.each_context(request),
             "title": "Regenerate all recommendations",
             "opts": self.opts,
-            "survey": survey,
+            "texts": f"{survey.wanted:,}",
+            "tokens": f"{survey.tokens:,}",
+            "cost": f"{survey.cost:,.4f}" if survey.cost else "",
         }
         return TemplateResponse(request, "admin/content/recommendation/regenerate.html", context)
 

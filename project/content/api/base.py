@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from embeddings.api.base import EmbeddingsView
 from embeddings.api.describing import PROBLEM, answer
-from embeddings.api.pagination import TaskPagination as Newest
+from embeddings.api.pagination import Newest
 from project.content.api.statuses import attach_statuses
 
 VIEW = ["%(app_label)s.view_%(model_name)s"]

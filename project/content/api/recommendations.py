@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from embeddings import operations, stats
 from embeddings.api.describing import PROBLEM, answer
 from embeddings.api.permissions import HasPermission
-from embeddings.api.problems import Unavailable as Impossible
+from embeddings.api.problems import Impossible
 from embeddings.api.serializers import EmbeddingQueueStatusSerializer
 from embeddings.exceptions import ConfigurationError
 from project.content.api.base import REFUSED, ContentView, ContentViewSet
