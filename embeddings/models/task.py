@@ -116,6 +116,7 @@ class EmbeddingTask(models.Model):
                 name="embeddings_task_ended",
             ),
             models.Index(fields=["error_kind", "id"], condition=~Q(error_kind=""), name="embeddings_task_error"),
+            models.Index(fields=["id"], condition=Q(payload__isnull=False), name="embeddings_task_boxed"),
             models.Index(fields=["batch", "status"], condition=Q(batch__isnull=False), name="embeddings_task_batch"),
         ]
 
