@@ -92,7 +92,8 @@ def test_create_boxed__the_row_appears_with_its_vector(drain: Draining) -> None:
     parcel = Parcel.objects.get(pk=boxed.entity_id)
     assert holds(parcel.embedding, "words")
     assert (outcome.claimed, outcome.completed) == (1, 1)
-    assert (task(boxed.task_id).status, task(boxed.task_id).payload) == ("completed", None)
+    done = task(boxed.task_id)
+    assert (done.status, done.payload, done.version, done.attempts) == ("completed", None, 1, 1)
     assert DummyProvider.calls == 1
 
 
@@ -391,7 +392,35 @@ def test_store__what_cannot_be_stored_fails_with_the_box_intact(
     assert Parcel.objects.filter(pk__in=[other.entity_id for other in others], embedding__isnull=False).count() == 5
 
 
+def test_store__finds_a_missing_reference_before_the_commit() -> None:
+    sender = Sender.objects.create(name="Ann")
+    Parcel.objects.create_boxed(slug="a", text="words", sender=sender)
+    taken = intake.take(ledger.claim("default", 10, worker="one"), "default")
+    sender.delete()
+
+    with transaction.atomic():
+        assert _fate(taken.requests[0].items[0][0]) == "IntegrityError"
+
+
+def test_store__waits_for_a_rival_without_a_lock_on_the_task() -> None:
+    """A save takes its row first and then its task: who did it the other way round would deadlock with it."""
+    boxed = Parcel.objects.create_boxed(slug="a", text="words")
+    item = intake.take(ledger.claim("default", 10, worker="one"), "default").requests[0].items[0][0]
+    with sessions.session() as rival:
+        with rival.transaction():
+            rival.execute("SET LOCAL lock_timeout = '2s'")
+            rival.execute(f"{INSERT_PARCEL} VALUES (%s, 'b', '', 1, '', '{{}}', '', now())", [boxed.entity_id])
+            stored = sessions.in_thread(lambda: _fate(item))
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'transactionid' AND query LIKE '%parcel%'"
+            wait_until(lambda: _rows(waiting))
+            rival.execute("UPDATE embeddings_embeddingtask SET updated_at = now()")
+
+        assert stored() == "IntegrityError"
+    assert task(boxed.task_id).payload is not None
+
+
 KEY = uuid.UUID(int=7)
+INSERT_PARCEL = "INSERT INTO testapp_parcel (id, slug, text, weight, seal, contents, scan, created_at)"
 
 
 def _fate(item: Any) -> str:
