@@ -546,6 +546,21 @@ def test_store__a_receiver_that_raises_costs_attempts_and_no_box(drain: Draining
     assert holds(Memo.objects.get(pk=other.pk).embedding, "x")
 
 
+def test_store__a_model_that_refuses_itself_fails_at_once(drain: Draining, receiver: Any) -> None:
+    def refuse(instance: Parcel, **kwargs: object) -> None:
+        raise ValidationError({"text": f"“{instance.text}” is no text for a parcel."})
+
+    receiver(refuse)
+    boxed = Parcel.objects.create_boxed(slug="a", text="secret words")
+
+    drain()
+
+    failed = task(boxed.task_id)
+    assert (failed.status, failed.error_kind, failed.attempts) == ("failed", "input", 1)
+    assert failed.error_message.endswith(": '…' is no text for a parcel.")
+    assert failed.payload is not None
+
+
 def test_store__a_receiver_that_saves_again_with_another_text(drain: Draining, receiver: Any) -> None:
     def correct(instance: Parcel, created: bool, **kwargs: object) -> None:
         if created:
