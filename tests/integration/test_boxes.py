@@ -227,7 +227,8 @@ def test_create_boxed__takes_over_the_task_of_an_object_that_is_gone(drain: Drai
     with sessions.session() as other:
         other.execute("DELETE FROM testapp_parcel")
 
-    Parcel.objects.create_boxed(id=parcel.pk, slug="a", text="new")
+    boxed = Parcel.objects.create_boxed(id=parcel.pk, slug="a", text="new")
+    assert task(boxed.task_id).fingerprint == ""  # of a vector that is gone
     drain()
 
     assert holds(Parcel.objects.get().embedding, "new")
