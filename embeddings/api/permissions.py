@@ -9,6 +9,10 @@ from rest_framework.views import APIView
 VIEW = "embeddings.view_embeddingtask"
 RETRY = "embeddings.retry_embeddingtask"
 CANCEL = "embeddings.cancel_embeddingtask"
+VIEW_BATCH = "embeddings.view_embeddingbatch"
+VIEW_OPERATION = "embeddings.view_embeddingoperation"
+ADD_OPERATION = "embeddings.add_embeddingoperation"
+STOP_OPERATION = "embeddings.stop_embeddingoperation"
 
 
 class HasPermission(IsAuthenticated):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from embeddings.api import search, views
+from embeddings.api import batches, operations, search, views
 
 app_name = "embeddings-api"
 urlpatterns = [
@@ -11,5 +11,11 @@ urlpatterns = [
     path("tasks/<int:task_id>/", views.TaskDetail.as_view(), name="task-detail"),
     path("tasks/<int:task_id>/retry/", views.TaskRetry.as_view(), name="task-retry"),
     path("tasks/<int:task_id>/cancel/", views.TaskCancel.as_view(), name="task-cancel"),
+    path("batches/", batches.BatchList.as_view(), name="batch-list"),
+    path("batches/<int:batch_id>/", batches.BatchDetail.as_view(), name="batch-detail"),
+    path("batches/<int:batch_id>/retry/", batches.BatchRetry.as_view(), name="batch-retry"),
+    path("operations/", operations.OperationList.as_view(), name="operation-list"),
+    path("operations/<int:operation_id>/", operations.OperationDetail.as_view(), name="operation-detail"),
+    path("operations/<int:operation_id>/stop/", operations.OperationStop.as_view(), name="operation-stop"),
     path("search/", search.Search.as_view(), name="search"),
 ]
