@@ -86,7 +86,8 @@ def regenerate(
 ) -> EmbeddingOperation:
     """Make every vector of a model (or "app.model", or one field) anew in the background; returns at once.
 
-    The old vectors stay until the new ones come. If a regenerate of this target runs already, that one is returned.
+    The old vectors stay until the new ones come. If a regenerate of this target runs already, that one is returned. Of
+    a model that has chunks and no vector of its own, the chunks' vectors are meant.
     `by` names who asks for it, `using` the database (default: where the model is written). Raises ConfigurationError
     if nothing is embedded under `target`, or no worker would do it.
     """
@@ -126,6 +127,8 @@ def _begin(
 ) -> EmbeddingOperation:
     _check_workers()
     label, model = _named(target)
+    if kind is EmbeddingOperation.Kind.REGENERATE:
+        label, model = _with_vectors(label, model)
     using = using or router.db_for_write(model)
     if using not in (databases := conf.current().databases):
         raise ConfigurationError(f"EMBEDDINGS['DATABASES'] has no {using!r}; it has {', '.join(databases)}.")
@@ -135,9 +138,10 @@ def _begin(
         return found
     try:
         with transaction.atomic(using=using):
-            name = f"{kind.label} {label}"
-            batch = EmbeddingBatch.objects.using(using).create(name=name, parameters={"target": label, **parameters})
-            begun = operations.create(kind=kind, target=label, parameters=parameters, batch=batch, by=by)
+            batch = EmbeddingBatch.objects.using(using).create(
+                name=f"{kind.label} {label}"[:200], parameters={"target": label, **parameters}
+            )
+            begun = operations.create(kind=kind, target=label, parameters=parameters, batch=batch, by=by[:255])
             transaction.on_commit(jobs.poke_operator, using=using, robust=True)
     except IntegrityError:  # somebody else began it at the same moment
         if found := running.first():
@@ -164,3 +168,15 @@ def _named(target: type[models.Model] | Target | str) -> tuple[str, type[models.
     first, *_ = registry.get(wanted)
     is_field = wanted.lower() == first.label.lower()
     return first.label if is_field else first.model._meta.label_lower, first.model
+
+
+def _with_vectors(label: str, model: type[models.Model]) -> tuple[str, type[models.Model]]:
+    """The same, or, if that is a text that is split and has no vector itself, its chunk model."""
+    found: list[Any] = list(registry.get(label))
+    if any(isinstance(one, Target) for one in found):
+        return label, model
+    chunk_models = {one.chunk_model for one in found}
+    if len(chunk_models) > 1:
+        labels = ", ".join(sorted(one.label for one in found))
+        raise ConfigurationError(f"{label} has several texts in chunks; name one of them: {labels}.")
+    return _named(chunk_models.pop())
