@@ -426,10 +426,12 @@ def rows_read() -> int:
     return EmbeddingOperation.objects.get().rows_read
 
 
-def test_operate__killed_in_the_middle_again_and_again(workers):
-    """Every row is requested exactly once, whatever the jobs of two workers were doing when they were killed."""
+def test_operate__killed_in_the_middle_again_and_again(workers, tmp_path):
+    """Every row is requested exactly once. The provider is down, so that it is operations that are killed."""
+    (tmp_path / "down").touch()
     insert_posts(20_000)
-    crew = [workers.started(providers=dummy(), embeddings=SMALL_PAGES) for _ in range(2)]
+    down = dummy(DOWN=str(tmp_path / "down"))
+    crew = [workers.started(providers=down, embeddings=SMALL_PAGES) for _ in range(2)]
     operation = operations.regenerate(Post)
     killed = 0
 
