@@ -86,8 +86,7 @@ def regenerate(
 ) -> EmbeddingOperation:
     """Make every vector of a model (or "app.model", or one field) anew in the background; returns at once.
 
-    The old vectors stay until the new ones come. If a regenerate of this target runs already, that one is returned. Of
-    a model that has chunks and no vector of its own, the chunks' vectors are meant.
+    The old vectors stay until the new ones come. If a regenerate of this target runs already, that one is returned.
     `by` names who asks for it, `using` the database (default: where the model is written). Raises ConfigurationError
     if nothing is embedded under `target`, or no worker would do it.
     """
@@ -127,8 +126,6 @@ def _begin(
 ) -> EmbeddingOperation:
     _check_workers()
     label, model = _named(target)
-    if kind is EmbeddingOperation.Kind.REGENERATE:
-        label, model = _with_vectors(label, model)
     using = using or router.db_for_write(model)
     if using not in (databases := conf.current().databases):
         raise ConfigurationError(f"EMBEDDINGS['DATABASES'] has no {using!r}; it has {', '.join(databases)}.")
@@ -168,15 +165,3 @@ def _named(target: type[models.Model] | Target | str) -> tuple[str, type[models.
     first, *_ = registry.get(wanted)
     is_field = wanted.lower() == first.label.lower()
     return first.label if is_field else first.model._meta.label_lower, first.model
-
-
-def _with_vectors(label: str, model: type[models.Model]) -> tuple[str, type[models.Model]]:
-    """The same, or, if that is a text that is split and has no vector itself, its chunk model."""
-    found: list[Any] = list(registry.get(label))
-    if any(isinstance(one, Target) for one in found):
-        return label, model
-    chunk_models = {one.chunk_model for one in found}
-    if len(chunk_models) > 1:
-        labels = ", ".join(sorted(one.label for one in found))
-        raise ConfigurationError(f"{label} has several texts in chunks; name one of them: {labels}.")
-    return _named(chunk_models.pop())

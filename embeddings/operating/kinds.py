@@ -73,7 +73,7 @@ class Regenerate(_OfRows):
     def _choose(
         self, operation: EmbeddingOperation, targets: Sequence[Target], keys: Sequence[str], using: str
     ) -> dict[Target, list[str]]:
-        return {target: list(keys) for target in targets if isinstance(target, registry.Target)}
+        return {target: list(keys) for target in targets}
 
 
 class Requeue(_OfRows):
