@@ -32,7 +32,8 @@ def clean_up(days: int | None = None) -> int:
         deleted += model_ids.forget_unused(using=using)
         deleted += _delete(EmbeddingOperation.objects.using(using).filter(finished_at__lt=before))
         emptied = EmbeddingBatch.objects.using(using).filter(created_at__lt=before, tasks=None)
-        deleted += _delete(emptied.exclude(operations__finished_at=None, operations__isnull=False))
+        awaited = EmbeddingOperation.objects.using(using).filter(finished_at=None, batch__isnull=False)
+        deleted += _delete(emptied.exclude(pk__in=awaited.values("batch")))
     return deleted
 
 

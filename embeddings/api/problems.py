@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 
 class Conflict(exceptions.APIException):
-    """The task is not in a state for this."""
+    """The task or operation is not in a state for this."""
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
@@ -23,6 +23,13 @@ class Unsearchable(exceptions.APIException):
 
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "unsearchable"
+
+
+class Impossible(exceptions.APIException):
+    """It cannot be done, whoever asks and whenever, unless somebody changes something."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "impossible"
 
 
 class Unavailable(exceptions.APIException):
