@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from embeddings import ledger, pieces, pipeline, registry
 from embeddings.models import EmbeddingTask
@@ -169,6 +170,26 @@ class TestDeletions:
 
         assert not DocChunk.objects.exists()
         assert not EmbeddingTask.objects.exists()
+
+    def test_delete__costs_the_same_statements_whatever_the_chunks(self, drain):
+        few, many = make_doc(2), make_doc(40)
+        drain()
+
+        with CaptureQueriesContext(connection) as of_few:
+            Doc.objects.filter(pk=few.pk).delete()
+        with CaptureQueriesContext(connection) as of_many:
+            Doc.objects.filter(pk=many.pk).delete()
+
+        assert len(of_few) == len(of_many)
+        assert not EmbeddingTask.objects.exists()
+
+    def test_delete__of_one_chunk_forgets_its_task(self, drain):
+        doc = make_doc(3)
+        drain()
+
+        doc.chunks.first().delete()
+
+        assert tasks_of(DocChunk).count() == 2
 
     def test_delete__while_split_drops_the_task(self, drain, while_splitting):
         doc = make_doc(4)
