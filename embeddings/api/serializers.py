@@ -57,6 +57,7 @@ class EmbeddingTaskSerializer(serializers.ModelSerializer[EmbeddingTask]):
             "completed_at",
         )
         read_only_fields = fields
+        extra_kwargs = {"provider": {"help_text": "Empty for a task that splits a text into chunks."}}
 
     @extend_schema_field(EmbeddingTaskErrorSerializer(allow_null=True))
     def get_error(self, task: EmbeddingTask) -> dict[str, str] | None:
