@@ -130,7 +130,7 @@ def _long_text(instance: Any, splitting: Splitting) -> LongText:
         return LongText("", "", splitting)
     values = _values(instance, splitting.source)
     texts = (_storable(_text(value)) for value in values if value is not None)
-    text = SEPARATOR.join(text for text in texts if _clean(text))
+    text = SEPARATOR.join(text for text in texts if clean(text))
     context = [] if splitting.context is None or not text else _values(instance, splitting.context)
     return LongText(text, _join(context), splitting)
 

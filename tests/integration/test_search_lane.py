@@ -161,7 +161,9 @@ def test_vector_of__cuts_what_is_too_long_for_the_provider():
 def test_vector_of__from_several_threads():
     made: list[Any] = []
     threads = [
-        threading.Thread(target=lambda n=n: made.append(lane._within(5.0, lane.get_search_provider("default"), f"q{n}")))
+        threading.Thread(
+            target=lambda n=n: made.append(lane._within(5.0, lane.get_search_provider("default"), f"q{n}"))
+        )
         for n in range(20)
     ]
     for thread in threads:
