@@ -61,8 +61,8 @@ def _code(exc: exceptions.APIException) -> str:
 def _sentences(detail: Any, name: str = "") -> Iterator[str]:
     """The messages of one error or, each with the name of its parameter, of all fields of a validation."""
     if isinstance(detail, dict):
-        for key, value in detail.items():
-            yield from _sentences(value, key)
+        for key, value in detail.items():  # by place, if it is of a list
+            yield from _sentences(value, name if isinstance(key, int) else key)
     elif isinstance(detail, list):
         for value in detail:
             yield from _sentences(value, name)
