@@ -18,7 +18,7 @@ def ndcg(found: Sequence[str], grades: Mapping[str, int], k: int = 10) -> float:
     IR techniques", ACM TOIS 20(4), 2002, with the discount from the first place on, as trec_eval has it.
     """
     ideal = sorted(grades.values(), reverse=True)
-    return _dcg((grades.get(slug, 0) for slug in found[:k])) / _dcg(ideal[:k])
+    return _dcg(grades.get(slug, 0) for slug in found[:k]) / _dcg(ideal[:k])
 
 
 def _dcg(gains: Iterable[int]) -> float:

@@ -31,4 +31,4 @@ def load() -> list[Query]:
 
 
 def _grades(entry: dict[str, list[str]]) -> dict[str, int]:
-    return {slug: GOOD for slug in entry.get("good", [])} | {slug: EXACT for slug in entry["exact"]}
+    return dict.fromkeys(entry.get("good", []), GOOD) | dict.fromkeys(entry["exact"], EXACT)
