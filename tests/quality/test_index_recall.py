@@ -54,7 +54,7 @@ def texts(documentation: set[str]) -> list[str]:
     contents = Article.objects.order_by("slug").values_list("content", flat=True)
     return [
         *(query.text for query in queries.load()),
-        *(text.splitlines()[0] for text in contents[:: len(contents) // ARTICLES]),
+        *(text.splitlines()[0].strip() for text in contents[:: len(contents) // ARTICLES]),
     ]
 
 

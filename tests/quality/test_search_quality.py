@@ -16,8 +16,9 @@ pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
 MODES = ("semantic", "keyword", "hybrid")
 KINDS = ("question", "keywords", "identifier", "error", "paraphrase")
-# A little under what was measured, as (nDCG@10, recall@10): other versions of Python say some things otherwise.
-FLOORS = {"semantic": (0.42, 0.53), "keyword": (0.43, 0.51), "hybrid": (0.53, 0.60)}
+# (nDCG@10, recall@10), a little under what was measured: Pythons 3.11, 3.12 and 3.13 are 0.005 apart, and an
+# approximate index, which is another one each time, costs up to 0.01.
+FLOORS = {"semantic": (0.42, 0.52), "keyword": (0.43, 0.51), "hybrid": (0.53, 0.60)}
 # Of all expected articles, the share that another version of Python may lack.
 MISSING = 0.1
 
@@ -44,7 +45,7 @@ Answers = dict[str, list[Answer]]
 @pytest.fixture(scope="module")
 def asked(documentation: set[str]) -> list[Query]:
     """The queries, expecting only what this version of Python has."""
-    return [query.among(documentation) for query in queries.load()]
+    return [query for query in (query.among(documentation) for query in queries.load()) if query.grades]
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +57,14 @@ def _search(text: str, mode: str) -> list[str]:
     return [article.slug for article in Article.objects.search(text, mode=mode)[:10]]
 
 
-def test_queries__expect_what_is_there(documentation):
+def test_queries__expect_what_is_there(documentation, report):
     expected = {slug for query in queries.load() for slug in query.grades}
     missing = sorted(expected - documentation)
     nothing_left = [query.text for query in queries.load() if not query.among(documentation).grades]
+    report.extend(f"This Python lacks {slug}." for slug in missing)
 
     assert len(missing) <= MISSING * len(expected), f"This Python lacks {missing}."
-    assert not nothing_left, f"This Python lacks {missing}."
+    assert not nothing_left, f"This Python has no answer to {nothing_left}: it lacks {missing}."
 
 
 def test_queries__are_enough_of_each_kind():
@@ -90,13 +92,15 @@ def test_search__hybrid_is_as_good_as_the_better_of_both(answers):
 
 
 def test_search__figures_are_shown(answers, documentation, report):
+    before = len(report)
+
     report.append(f"{len(answers['hybrid'])} queries to {len(documentation):,} articles; nDCG@10 by kind on the right")
     report.append(" ".join(["mode      recall@10 nDCG@10 ", *(f"{kind:>10}" for kind in KINDS)]))
     report.extend(_row(mode, answers[mode]) for mode in MODES)
     report.append("The worst of hybrid:")
     report.extend(_line(answer) for answer in sorted(answers["hybrid"], key=lambda answer: answer.ndcg)[:5])
 
-    assert len(report) == 2 + len(MODES) + 1 + 5
+    assert len(report) == before + 2 + len(MODES) + 1 + 5
 
 
 def _row(mode: str, answers: list[Answer]) -> str:
