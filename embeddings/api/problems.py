@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 
 class Conflict(exceptions.APIException):
-    """The task is not in a state for this."""
+    """The task or operation is not in a state for this."""
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
@@ -23,6 +23,13 @@ class Unsearchable(exceptions.APIException):
 
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "unsearchable"
+
+
+class Impossible(exceptions.APIException):
+    """It cannot be done, whoever asks and whenever, unless somebody changes something."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "impossible"
 
 
 class Unavailable(exceptions.APIException):
@@ -54,8 +61,8 @@ def _code(exc: exceptions.APIException) -> str:
 def _sentences(detail: Any, name: str = "") -> Iterator[str]:
     """The messages of one error or, each with the name of its parameter, of all fields of a validation."""
     if isinstance(detail, dict):
-        for key, value in detail.items():
-            yield from _sentences(value, key)
+        for key, value in detail.items():  # by place, if it is of a list
+            yield from _sentences(value, name if isinstance(key, int) else key)
     elif isinstance(detail, list):
         for value in detail:
             yield from _sentences(value, name)
