@@ -95,8 +95,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    # One name for the one set of states, whatever the fields are called.
-    "ENUM_NAME_OVERRIDES": {"EmbeddingStatus": "embeddings.models.Status"},
+    # Sets of choices are named here: their fields share names.
+    "ENUM_NAME_OVERRIDES": {
+        "EmbeddingStatus": "embeddings.models.Status",
+        "EmbeddingOperationKind": "embeddings.models.EmbeddingOperation.Kind",
+        "ArticleKind": "project.content.kinds.Kind",
+    },
 }
 
 AUTH_PASSWORD_VALIDATORS = [
