@@ -11,5 +11,3 @@ urlpatterns = [
     path("status/", views.status, name="status"),
     path("status.json", views.status_json, name="status-json"),
 ]
-from project.content import views as _v
-urlpatterns += [path("recommendations/<int:pk>/", _v.article, name="recommendation"), path("pages/<int:pk>/", _v.article, name="page"), path("notes/<uuid:pk>/", _v.article, name="note"), path("receipts/<int:pk>/", _v.article, name="receipt")]
