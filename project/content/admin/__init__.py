@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from project.content.admin import articles
+from project.content.admin import articles, notes, receipts
 
-__all__ = ["articles"]
+__all__ = ["articles", "notes", "receipts"]

@@ -1,0 +1,123 @@
+"""Files of receipts, as people upload them: JSON, or CSV with one line an item."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NoReturn
+
+RECEIPT_COLUMNS = ("merchant", "purchased_on", "currency", "total", "text")
+ITEM_COLUMNS = ("description", "quantity", "price")
+COLUMNS = ("receipt", *RECEIPT_COLUMNS, *ITEM_COLUMNS)
+OPTIONAL = {"currency", "text", "quantity"}
+
+
+class Unreadable(ValueError):
+    """The file as a whole is no list of receipts; the message says why, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A receipt of a readable file that cannot be made out."""
+
+    field: str
+    message: str
+
+
+def read_receipts(name: str, content: bytes) -> list[Any]:
+    """The receipts of the file `name`, as its writer gave them: nothing in them is validated. Raises Unreadable."""
+    readers = {".json": _read_json, ".csv": _read_csv}
+    reader = next((reader for suffix, reader in readers.items() if name.lower().endswith(suffix)), None)
+    if reader is None:
+        raise Unreadable("Upload a .json or a .csv file.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise Unreadable("The file is not UTF-8; save it as UTF-8 and upload it again.") from exc
+    receipts = reader(text)
+    if not receipts:
+        raise Unreadable("The file has no receipts.")
+    return receipts
+
+
+def _read_json(text: str) -> list[Any]:
+    try:
+        receipts = json.loads(text, parse_float=Decimal, parse_constant=_refuse)
+    except (ValueError, RecursionError) as exc:
+        raise Unreadable(f"The file is not JSON: {exc}.") from exc
+    if not isinstance(receipts, list):
+        raise Unreadable("The file must hold a list of receipts: [{…}, {…}].")
+    return receipts
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _read_csv(text: str) -> list[Any]:
+    """The receipts, by their numbers in the column `receipt`; its other columns are read from a receipt's first line.
+
+    Further lines may repeat or leave out what is about the receipt. The comma or the semicolon is between columns.
+    """
+    header = text.partition("\n")[0]
+    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if ";" in header else ",", strict=True)
+    _check_columns([name.strip() for name in _header(lines)])
+    receipts: dict[str, Any] = {}
+    for number, line in _lines(lines):
+        key = line.get("receipt", "")
+        if None in line or not key:
+            receipts[f"line {number}"] = _malformed(number, line)
+        else:
+            receipts[key] = _joined(receipts.get(key), line, number)
+    return list(receipts.values())
+
+
+def _header(lines: csv.DictReader[str]) -> list[str]:
+    try:
+        names = list(lines.fieldnames or ())
+    except csv.Error as exc:
+        raise Unreadable(f"The file is not CSV: {exc}.") from exc
+    lines.fieldnames = [name.strip() for name in names]
+    return names
+
+
+def _check_columns(names: list[str]) -> None:
+    if missing := [name for name in COLUMNS if name not in names and name not in OPTIONAL]:
+        raise Unreadable(f"The first line of the file does not name the columns {', '.join(missing)}.")
+    if unknown := [name for name in names if name not in COLUMNS]:
+        raise Unreadable(f"The file has columns that are not known: {', '.join(unknown)}.")
+
+
+def _lines(lines: csv.DictReader[str]) -> Iterator[tuple[int, dict[Any, Any]]]:
+    """Lines with their numbers, without their empty cells."""
+    try:
+        for line in lines:
+            cells = {name: value.strip() if isinstance(value, str) else value for name, value in line.items()}
+            yield lines.line_num, {name: value for name, value in cells.items() if value}
+    except csv.Error as exc:
+        raise Unreadable(f"Line {lines.line_num} of the file is not CSV: {exc}.") from exc
+
+
+def _malformed(number: int, line: dict[Any, Any]) -> Malformed:
+    if None in line:
+        return Malformed("line", f"Line {number} has more cells than the first line has columns.")
+    return Malformed("receipt", f"Line {number} does not say to which receipt it belongs.")
+
+
+def _joined(receipt: Any, line: dict[str, str], number: int) -> Any:
+    """The receipt with one more line."""
+    about = {name: line[name] for name in RECEIPT_COLUMNS if name in line}
+    if receipt is None:
+        receipt = {**about, "items": []}
+    elif isinstance(receipt, Malformed):
+        return receipt
+    for name, value in about.items():
+        if receipt.get(name) != value:
+            return Malformed(name, f"Line {number} gives another value than the receipt's first line.")
+    if item := {name: line[name] for name in ITEM_COLUMNS if name in line}:
+        receipt["items"].append(item)
+    return receipt
