@@ -17,7 +17,6 @@ from embeddings import boxes
 from embeddings.api.describing import UNAVAILABLE
 from embeddings.api.problems import Unavailable
 from embeddings.exceptions import ConfigurationError, InputRejected, ProviderError
-from embeddings.models import Status
 from project.content.api.base import INVALID, MISSING, REFUSED, ContentPagination, ContentViewSet, enveloped
 from project.content.api.statuses import StatusField
 from project.content.models import Note
@@ -68,7 +67,7 @@ class NoteStateSerializer(serializers.Serializer):
 
     entityId = serializers.UUIDField(source="entity_id")
     taskId = serializers.IntegerField(source="task_id")
-    status = serializers.ChoiceField(choices=Status.values)
+    status = serializers.CharField(help_text="The state of its task.")
     isStored = serializers.BooleanField(source="is_stored")
     error = NoteErrorSerializer(allow_null=True)
 
@@ -81,7 +80,7 @@ class NoteStateQuerySerializer(serializers.Serializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if len(attrs) != 1:
-            raise ValidationError("Say which note: give `task` or `entity`.")
+            raise ValidationError({"task": "Say which note: give this or `entity`."})
         return attrs
 
 
