@@ -77,13 +77,14 @@ def _sort(rows: Sequence[Any]) -> tuple[list[dict[str, Any]], list[Rejected]]:
 
 
 def _problems(detail: Any, path: tuple[str, ...] = ()) -> Iterator[Problem]:
-    """The messages of a validation, each with the path to its field."""
+    """The messages of a validation, each with the path to its field; items are counted from 1, as receipts are."""
     if isinstance(detail, dict):
         for name, value in detail.items():
-            yield from _problems(value, path if name == api_settings.NON_FIELD_ERRORS_KEY else (*path, str(name)))
+            step = str(name + 1) if isinstance(name, int) else name
+            yield from _problems(value, path if name == api_settings.NON_FIELD_ERRORS_KEY else (*path, step))
     elif isinstance(detail, list):
-        for number, value in enumerate(detail, 1):
-            yield from _problems(value, (*path, str(number)) if isinstance(value, dict) else path)
+        for value in detail:
+            yield from _problems(value, path)
     else:
         yield Problem(".".join(path), str(detail))
 

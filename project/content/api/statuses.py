@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from embeddings import registry, stats
+from embeddings.models import Status
 
 
 def attach_statuses(objects: Sequence[Model]) -> None:
@@ -22,7 +23,7 @@ def attach_statuses(objects: Sequence[Model]) -> None:
         each.embedding_statuses = {field: found[field].get(str(each.pk)) for field in fields}
 
 
-@extend_schema_field(serializers.CharField(allow_null=True))
+@extend_schema_field(serializers.ChoiceField(choices=Status.choices, allow_null=True))
 class StatusField(serializers.Field):
     """The state of the task of one embedded field; None where there is none, as while embedding is switched off."""
 
