@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
+MAX_RECEIPTS = 5_000
 RECEIPT_COLUMNS = ("merchant", "purchased_on", "currency", "total", "text")
 ITEM_COLUMNS = ("description", "quantity", "price")
 COLUMNS = ("receipt", *RECEIPT_COLUMNS, *ITEM_COLUMNS)
@@ -39,9 +40,16 @@ def read_receipts(name: str, content: bytes) -> list[Any]:
     except UnicodeDecodeError as exc:
         raise Unreadable("The file is not UTF-8; save it as UTF-8 and upload it again.") from exc
     receipts = reader(text)
-    if not receipts:
-        raise Unreadable("The file has no receipts.")
+    check_count(receipts)
     return receipts
+
+
+def check_count(receipts: list[Any]) -> None:
+    """Raises Unreadable unless they can be stored in one go."""
+    if not receipts:
+        raise Unreadable("There are no receipts in it.")
+    if len(receipts) > MAX_RECEIPTS:
+        raise Unreadable(f"These are {len(receipts):,} receipts; upload at most {MAX_RECEIPTS:,} at a time.")
 
 
 def _read_json(text: str) -> list[Any]:
@@ -63,25 +71,22 @@ def _read_csv(text: str) -> list[Any]:
 
     Further lines may repeat or leave out what is about the receipt. The comma or the semicolon is between columns.
     """
-    header = text.partition("\n")[0]
+    header = next(iter(text.splitlines()), "")
     lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if ";" in header else ",", strict=True)
-    _check_columns([name.strip() for name in _header(lines)])
+    _check_columns(_header(lines))
     receipts: dict[str, Any] = {}
     for number, line in _lines(lines):
-        key = line.get("receipt", "")
-        if None in line or not key:
-            receipts[f"line {number}"] = _malformed(number, line)
-        else:
-            receipts[key] = _joined(receipts.get(key), line, number)
+        key = line.get("receipt") or f"line {number}"
+        receipts[key] = _malformed(line, number) or _joined(receipts.get(key), line, number)
     return list(receipts.values())
 
 
 def _header(lines: csv.DictReader[str]) -> list[str]:
     try:
-        names = list(lines.fieldnames or ())
+        names = [name.strip() for name in lines.fieldnames or ()]
     except csv.Error as exc:
         raise Unreadable(f"The file is not CSV: {exc}.") from exc
-    lines.fieldnames = [name.strip() for name in names]
+    lines.fieldnames = names
     return names
 
 
@@ -90,22 +95,27 @@ def _check_columns(names: list[str]) -> None:
         raise Unreadable(f"The first line of the file does not name the columns {', '.join(missing)}.")
     if unknown := [name for name in names if name not in COLUMNS]:
         raise Unreadable(f"The file has columns that are not known: {', '.join(unknown)}.")
+    if len(set(names)) < len(names):
+        raise Unreadable("The first line of the file names a column twice.")
 
 
 def _lines(lines: csv.DictReader[str]) -> Iterator[tuple[int, dict[Any, Any]]]:
-    """Lines with their numbers, without their empty cells."""
+    """Lines with their numbers, without their empty cells; cells beyond the columns are under None."""
     try:
         for line in lines:
             cells = {name: value.strip() if isinstance(value, str) else value for name, value in line.items()}
-            yield lines.line_num, {name: value for name, value in cells.items() if value}
+            if filled := {name: value for name, value in cells.items() if value}:
+                yield lines.line_num, filled
     except csv.Error as exc:
         raise Unreadable(f"Line {lines.line_num} of the file is not CSV: {exc}.") from exc
 
 
-def _malformed(number: int, line: dict[Any, Any]) -> Malformed:
+def _malformed(line: dict[Any, Any], number: int) -> Malformed | None:
     if None in line:
         return Malformed("line", f"Line {number} has more cells than the first line has columns.")
-    return Malformed("receipt", f"Line {number} does not say to which receipt it belongs.")
+    if "receipt" not in line:
+        return Malformed("receipt", f"Line {number} does not say to which receipt it belongs.")
+    return None
 
 
 def _joined(receipt: Any, line: dict[str, str], number: int) -> Any:

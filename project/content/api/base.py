@@ -98,5 +98,9 @@ class ContentViewSet(ContentView, viewsets.ModelViewSet):
 
     def paginate_queryset(self, queryset: QuerySet[Any]) -> Iterable[Model] | None:
         page = super().paginate_queryset(queryset)
-        attach_statuses(page)
+        self.attach(page)
         return page
+
+    def attach(self, page: Any) -> None:
+        """Fetch what the serializer says of the objects of one page, with one query for all of them."""
+        attach_statuses(page)

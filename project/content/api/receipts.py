@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import serializers
@@ -21,12 +21,10 @@ from project.content.api.base import INVALID, MISSING, REFUSED, ContentViewSet, 
 from project.content.api.receipt_serializers import ReceiptSerializer
 from project.content.api.statuses import attach_statuses
 from project.content.models import Receipt, ReceiptItem
-from project.content.receipt_files import Unreadable, read_receipts
+from project.content.receipt_files import MAX_RECEIPTS, Unreadable, check_count, read_receipts
 from project.content.uploads import KIND, Rejected, Upload, create_receipts
 
 TAG = "receipts"
-MAX_RECEIPTS = 5_000
-MAX_BYTES = 20 * 1024 * 1024
 # Problems that a refusal of a whole upload quotes.
 QUOTED = 5
 
@@ -88,10 +86,9 @@ class Receipts(ContentViewSet):
     serializer_class = ReceiptSerializer
     lookup_value_converter = "int"
 
-    def paginate_queryset(self, queryset: QuerySet[Receipt]) -> Any:
-        page = super().paginate_queryset(queryset)
+    def attach(self, page: Any) -> None:
+        super().attach(page)
         attach_statuses([item for receipt in page for item in receipt.items.all()])
-        return page
 
     def perform_create(self, serializer: Any) -> None:
         serializer.save(uploaded_by=self.request.user)
@@ -160,24 +157,22 @@ class Receipts(ContentViewSet):
 
 def _receipts_of(request: Request) -> list[Any]:
     """The receipts of the body or of the file, not yet validated."""
-    receipts = request.data
     if request.content_type.startswith("multipart/"):
-        receipts = _read_file(request)
-    if not isinstance(receipts, list) or not receipts:
+        return _read_file(request)
+    if not isinstance(request.data, list) or not request.data:
         raise ValidationError("Send a list of receipts, [{…}, {…}], or a file of them as `file`.")
-    if len(receipts) > MAX_RECEIPTS:
-        raise ValidationError(f"These are {len(receipts):,} receipts; upload at most {MAX_RECEIPTS:,} at a time.")
-    return receipts
+    try:
+        check_count(request.data)
+    except Unreadable as exc:
+        raise ValidationError(str(exc)) from exc
+    return request.data
 
 
 def _read_file(request: Request) -> list[Any]:
     form = ReceiptFileSerializer(data=request.data)
     form.is_valid(raise_exception=True)
-    file = form.validated_data["file"]
-    if file.size > MAX_BYTES:
-        raise ValidationError({"file": f"The file is larger than {MAX_BYTES // 1024 // 1024} MB; split it."})
     try:
-        return read_receipts(file.name, file.read())
+        return read_receipts(form.validated_data["file"].name, form.validated_data["file"].read())
     except Unreadable as exc:
         raise ValidationError({"file": str(exc)}) from exc
 
