@@ -107,7 +107,7 @@ def _lines(lines: csv.DictReader[str]) -> Iterator[tuple[int, dict[Any, Any]]]:
             if filled := {name: value for name, value in cells.items() if value}:
                 yield lines.line_num, filled
     except csv.Error as exc:
-        raise Unreadable(f"Line {lines.line_num} of the file is not CSV: {exc}.") from exc
+        raise Unreadable(f"After line {lines.line_num} the file is not CSV: {exc}.") from exc
 
 
 def _malformed(line: dict[Any, Any], number: int) -> Malformed | None:

@@ -161,9 +161,7 @@ class Notes(ContentViewSet):
             state = boxes.state_of(Note, self.kwargs["pk"])
             if state is None or state.is_stored:
                 raise
-            hint = (
-                f"This note is not stored yet: its vector is awaited, and its task {state.task_id} is {state.status}."
-            )
+            hint = f"This note is not stored yet; task {state.task_id}, which makes its vector, is {state.status}."
             raise NotFound(hint, code="boxed") from exc
 
     def _stored(self, note: Note) -> Response:
