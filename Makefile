@@ -1,6 +1,8 @@
 # Needs Python 3.11 to 3.13, and nothing else.
 PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
+# Most of the tests' time is waiting for real processes: two sessions, each with servers of its own, halve it.
+SESSIONS ?= 2
 
 .PHONY: help up test chaos lint install
 
@@ -11,7 +13,7 @@ up: install ## Start everything: PostgreSQL, Valkey, web, workers, content; Ctrl
 	@$(VENV_PYTHON) -m project.development.up
 
 test: install ## Run all tests on servers of their own; make test ARGS="-k search" runs some
-	@$(VENV_PYTHON) -m pytest $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n $(SESSIONS) --dist loadfile $(ARGS)
 
 chaos: install ## Kill 200 workers during a backfill, and much else; a quarter of an hour; make chaos ARGS="--seed 1"
 	@$(VENV_PYTHON) -m tests.chaos $(ARGS)

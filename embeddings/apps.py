@@ -9,6 +9,7 @@ class EmbeddingsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from embeddings import checks, signals  # noqa: F401  (registers the checks)
+        from embeddings import boxes, checks, direct, signals  # noqa: F401  (registers the checks; loads `embeddings.boxes`)
 
+        direct.register()
         signals.connect_all()

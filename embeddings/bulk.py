@@ -7,8 +7,9 @@ from typing import Any
 
 from django.db import models
 
-from embeddings import conf, jobs, ledger, registry
-from embeddings.registry import Target
+from embeddings import conf, context, jobs, ledger, registry, writer
+from embeddings.models import Priority
+from embeddings.registry import Derived
 from embeddings.text import saved_fingerprint
 
 # Requests that one statement opens.
@@ -39,6 +40,7 @@ def request_objects(
         )
         for instance in objects
         for target in targets
+        if not (is_overwritten and writer.is_stored_with(instance, target))
     )
     _open(requests, using, is_overwritten=is_overwritten)
 
@@ -77,22 +79,27 @@ def forget_object(model: type[models.Model], instance: models.Model, *, using: s
     """Delete the tasks of an object that is being deleted; a parent's tasks go with the parent's own signal."""
     if using not in conf.current().databases:
         return
-    for target in registry.targets_for(model):
+    for target in registry.derived_for(model):
         if target.model is model._meta.concrete_model:
             ledger.forget(target.content_type_id(using), [target.object_id(instance)], using=using)
+            if isinstance(target, registry.Splitting):
+                # Those that a worker has added since the deletion looked for them; now the row is locked, none can.
+                target.chunks_of([target.object_id(instance)], using).delete()
 
 
 def request_of(
-    target: Target, object_id: str, using: str, *, fingerprint: str = "", priority: str | None = None
+    target: Derived, object_id: str, using: str, *, fingerprint: str = "", priority: str | None = None
 ) -> ledger.Request:
-    """The request for one object's field, with the target's own options."""
+    """The request for one object's field, with the target's own options; a person's goes ahead, unless `priority` says
+    otherwise."""
+    is_persons = priority is None and context.is_person()
     return ledger.Request(
         content_type_id=target.content_type_id(using),
         object_id=object_id,
         field=target.field,
         provider=target.provider,
-        priority=priority or target.priority,
-        delay_seconds=target.delay_seconds,
+        priority=Priority.HIGH if is_persons else priority or target.priority,
+        delay_seconds=0.0 if is_persons else target.delay_seconds,
         fingerprint=fingerprint,
     )
 
@@ -103,10 +110,10 @@ def _is_recorded(using: str) -> bool:
     return settings.enabled and using in settings.databases
 
 
-def _touched(model: type[models.Model], saved: Iterable[str] | None, using: str) -> Sequence[Target]:
+def _touched(model: type[models.Model], saved: Iterable[str] | None, using: str) -> Sequence[Derived]:
     if not _is_recorded(using):
         return ()
-    targets = registry.targets_for(model)
+    targets = registry.derived_for(model)
     if saved is None:
         return targets
     names = list(saved)

@@ -9,14 +9,17 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from embeddings import conf
-from embeddings.models import EmbeddingBatch, ProviderCall, WorkerStatus
+from embeddings.models import DirectText, EmbeddingBatch, EmbeddingOperation, ProviderCall, WorkerStatus
 
 # Rows that one statement deletes, so that it stays short.
 BATCH = 1_000
 
 
 def clean_up(days: int | None = None) -> int:
-    """Delete requests, ended workers and emptied batches older than `days` (default: the setting); returns how many."""
+    """Delete requests, direct texts, ended workers and operations, and emptied batches; returns how many.
+
+    They go when they are older than `days` (default: the setting; 0 keeps all).
+    """
     days = conf.current().cleanup_retention_days if days is None else days
     if not days:
         return 0
@@ -24,8 +27,11 @@ def clean_up(days: int | None = None) -> int:
     first, *_ = databases = conf.current().databases
     deleted = _delete(ProviderCall.objects.using(first).filter(created_at__lt=before))
     deleted += _delete(WorkerStatus.objects.using(first).filter(heartbeat_at__lt=before))
+    deleted += _delete(DirectText.objects.using(first).filter(created_at__lt=before))
     for using in databases:
-        deleted += _delete(EmbeddingBatch.objects.using(using).filter(created_at__lt=before, tasks=None))
+        deleted += _delete(EmbeddingOperation.objects.using(using).filter(finished_at__lt=before))
+        emptied = EmbeddingBatch.objects.using(using).filter(created_at__lt=before, tasks=None)
+        deleted += _delete(emptied.exclude(operations__finished_at=None, operations__isnull=False))
     return deleted
 
 

@@ -55,6 +55,8 @@ class EmbeddingSettings:
     sweep_seconds: float = 1.0
     # One job works at most this long, then hands on to the next.
     drain_seconds: float = 60.0
+    # Rows that an operation in the background reads, and whose tasks it opens, in one transaction.
+    operation_page_size: int = 1_000
     # A worker that is asked to stop gives back what its provider has not answered within this time.
     grace_seconds: float = 8.0
     # A worker's statement is given up after waiting so long for a lock, or running so long; its tasks are tried again.

@@ -3,6 +3,8 @@
     EmbeddingsError
     ├── ConfigurationError          settings or a model declaration are wrong
     ├── SourceError                 the text of an object could not be made
+    │   └── SplitterFailed          … or could not be split into chunks
+    ├── BoxError                    what a box holds cannot be stored
     ├── SourceChanged               the text changes while it is embedded, and nobody says so
     ├── RowLocked                   another transaction would not let go of an object
     └── ProviderError               a request to a provider did not give vectors
@@ -34,6 +36,16 @@ class SourceError(EmbeddingsError):
     """The source text of an object could not be made."""
 
     kind = "input"
+
+
+class BoxError(EmbeddingsError):
+    """What a box holds cannot be stored."""
+
+    kind = "input"
+
+
+class SplitterFailed(SourceError):
+    """The text could not be split into chunks."""
 
 
 class SourceChanged(EmbeddingsError):

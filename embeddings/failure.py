@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError, DataError, IntegrityError
 
-from embeddings.exceptions import ProviderError, SourceError
+from embeddings.exceptions import BoxError, ProviderError, SourceError
 
 _MAX_MESSAGE = 1000
 _MAX_SIGNATURE = 255
@@ -38,7 +38,7 @@ class Failure:
         operators may see it who may not see the objects.
         """
         match exc:
-            case ProviderError() | SourceError():
+            case ProviderError() | SourceError() | BoxError():
                 kind = exc.kind
             case IntegrityError() | DataError():
                 kind = "input"

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # A saving process that embeds by itself waits no longer than this for rows that others have locked.
 HERE_SECONDS = 5.0
+# The job that goes on with operations; its module imports this one.
+OPERATE = "embeddings.operating.operate"
 # Pokes within this time are one, unless a worker has begun to work meanwhile.
 COALESCE_SECONDS = 2
 # A poke that no worker takes up in this time says nothing that the sweep will not say.
@@ -66,19 +69,28 @@ def _is_poke_registered(using: str) -> bool:
 
 
 def poke(*, is_coalesced: bool = True, patience_seconds: float = broker.TIMEOUT_SECONDS) -> bool:
-    """Tell a worker that there is work; returns whether Redis took it. Never raises: the sweep finds lost work.
+    """Tell a worker that there are tasks; returns whether Redis took it. Never raises: the sweep finds lost work.
 
     One answer of Redis may take `patience_seconds`. If all together took longer, Redis is left alone for a while.
     """
+    return _tell(drain, is_coalesced=is_coalesced, patience_seconds=patience_seconds)
+
+
+def poke_operator(*, is_coalesced: bool = True, patience_seconds: float = broker.TIMEOUT_SECONDS) -> bool:
+    """Tell a worker that there is an operation to go on with; as `poke` in all else."""
+    return _tell(OPERATE, is_coalesced=is_coalesced, patience_seconds=patience_seconds)
+
+
+def _tell(job: Callable[[], None] | str, *, is_coalesced: bool, patience_seconds: float) -> bool:
     global _redis_failed_at
     started = time.monotonic()
     if started - _redis_failed_at < broker.TIMEOUT_SECONDS:
         return False
     try:
         queue = broker.queue(patience_seconds)
-        if _says_something(queue, is_coalesced=is_coalesced):
-            queue.enqueue(
-                drain,
+        if _says_something(queue, _coalesce_key(job), is_coalesced=is_coalesced):
+            queue.enqueue(  # type: ignore[type-var]
+                job,
                 description="embeddings: there is work",
                 result_ttl=0,
                 ttl=POKE_TTL_SECONDS,
@@ -94,17 +106,18 @@ def poke(*, is_coalesced: bool = True, patience_seconds: float = broker.TIMEOUT_
     return True
 
 
-def _says_something(queue: Queue, *, is_coalesced: bool) -> bool:
+def _says_something(queue: Queue, key: str, *, is_coalesced: bool) -> bool:
     """Whether a poke would tell anything new: none was sent just now, and not too many wait already."""
     with queue.connection.pipeline(transaction=False) as pipeline:
-        pipeline.set(_coalesce_key(), 1, nx=True, ex=COALESCE_SECONDS)
+        pipeline.set(key, 1, nx=True, ex=COALESCE_SECONDS)
         pipeline.llen(queue.key)
         is_first, waiting = pipeline.execute()
     return bool(is_first or not is_coalesced) and waiting < MAX_WAITING_POKES
 
 
-def _coalesce_key() -> str:
-    return f"embeddings:poked:{conf.current().queue}"
+def _coalesce_key(job: Callable[[], None] | str) -> str:
+    kind = ":operator" if job == OPERATE else ""
+    return f"embeddings:poked:{conf.current().queue}{kind}"
 
 
 def _job_timeout() -> int:
@@ -115,14 +128,7 @@ def _job_timeout() -> int:
 
 def drain() -> None:
     """The job of a poke: work the ledger; what is left when time ends is found by the sweep."""
-    job = get_current_job()
-    worker = (job.worker_name if job else None) or "unknown"
-    _forget_poke()
-    parent = os.getppid()
-
-    def stop() -> bool:  # A child whose parent was killed would go on, unseen, beside the worker that replaces it.
-        return stop_requested.is_set() or os.getppid() != parent
-
+    worker, stop = begin(drain)
     seconds = conf.current().drain_seconds
     try:
         outcome = Drain(worker, seconds=seconds, stop=stop, hurry=hurry_requested.is_set, on_backlog=poke).run()
@@ -133,12 +139,24 @@ def drain() -> None:
     logger.info("Drained %s", outcome)
 
 
-def _forget_poke() -> None:
-    """Saves that commit from now on need a poke of their own: this drain may already have looked."""
+def begin(job: Callable[[], None] | str) -> tuple[str, Callable[[], bool]]:
+    """At the start of a job: its worker's name, and the question whether it has been asked to stop."""
+    present = get_current_job()
+    _forget_poke(job)
+    parent = os.getppid()
+
+    def stop() -> bool:  # A child whose parent was killed would go on, unseen, beside the worker that replaces it.
+        return stop_requested.is_set() or os.getppid() != parent
+
+    return (present.worker_name if present else None) or "unknown", stop
+
+
+def _forget_poke(job: Callable[[], None] | str) -> None:
+    """What commits from now on needs a poke of its own: this job may already have looked."""
     try:
-        broker.redis().delete(_coalesce_key())
+        broker.redis().delete(_coalesce_key(job))
     except (RedisError, OSError):
-        logger.warning("Redis could not be reached at the start of a drain.")
+        logger.warning("Redis could not be reached at the start of a job.")
 
 
 def embed_here(task_ids: list[int], using: str) -> None:

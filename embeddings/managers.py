@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from django.db import models, transaction
 
-from embeddings import bulk, registry, search
+from embeddings import bulk, creation, registry, search
+from embeddings.creation import Boxed
 from embeddings.search import SearchMode
 
 M = TypeVar("M", bound=models.Model)
@@ -33,6 +34,18 @@ class EmbeddingQuerySet(models.QuerySet[M]):
         `field` names the embedded field where the model has several.
         """
         return search.search(self, query, mode=mode, field=field)
+
+    def create_boxed(self, *, field: str | None = None, **values: Any) -> Boxed:
+        """Create an object that appears together with its vector, in the background; returns at once, with its key.
+
+        What is wrong with the values is said here (ValidationError). `field` names the vector that the object waits
+        for, where the model has several; the others follow as after any save.
+        """
+        return creation.create_boxed(self.model, values, field=field, using=self._db_for_write())
+
+    def create_now(self, *, field: str | None = None, **values: Any) -> M:
+        """Create an object together with its vector, here and now; raises the provider's error if there is none."""
+        return creation.create_now(self.model, values, field=field, using=self._db_for_write())
 
     def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
         with transaction.atomic(using=self._db_for_write()):
@@ -67,6 +80,8 @@ class EmbeddingQuerySet(models.QuerySet[M]):
         return updated
 
     # Templates do not call them.
+    create_boxed.alters_data = True  # type: ignore[attr-defined]
+    create_now.alters_data = True  # type: ignore[attr-defined]
     bulk_create.alters_data = True  # type: ignore[attr-defined]
     bulk_update.alters_data = True  # type: ignore[attr-defined]
     update.alters_data = True  # type: ignore[attr-defined]
@@ -77,7 +92,7 @@ class EmbeddingQuerySet(models.QuerySet[M]):
         return self.db
 
     def _is_touched_by(self, names: Iterable[str]) -> bool:
-        targets, dependents = registry.targets_for(self.model), registry.dependents_of(self.model)
+        targets, dependents = registry.derived_for(self.model), registry.dependents_of(self.model)
         return any(t.is_touched_by(names) for t in targets) or any(d.is_touched_by(names) for d in dependents)
 
     def _locked_keys(self) -> list[Any]:

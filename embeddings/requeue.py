@@ -1,4 +1,4 @@
-"""Find rows whose vectors are missing, stale or failed, and open their tasks; or undo such a run.
+"""Find rows whose vectors or chunks are missing, stale or failed, and open their tasks.
 
 A table is read in pages by primary key, never whole; rows that are fine cost no write.
 """
@@ -12,28 +12,28 @@ from enum import StrEnum
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, models, transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
-from django.db.models.functions import Cast, Now
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Cast
 
-from embeddings import bulk, conf, jobs, ledger, stats, writer
+from embeddings import bulk, chunk_rows, conf, jobs, ledger, stats, writer
+from embeddings.chunk_rows import Outline
 from embeddings.exceptions import SourceError
 from embeddings.models import OPEN, EmbeddingBatch, EmbeddingTask, Status
-from embeddings.operations import Changed
 from embeddings.providers import Provider, get_provider
-from embeddings.registry import Target
-from embeddings.text import SourceText, source_text
+from embeddings.registry import NO_PROVIDER, Derived, Splitting, Target
+from embeddings.text import LongText, SourceText, long_text, source_text
 
 
 class Condition(StrEnum):
-    """How a row stands with its vector."""
+    """How a row stands with its vector, or with its chunks."""
 
     # The vector belongs to the present text; or there is no text, and no vector.
     CURRENT = "current"
     # Work on it is recorded already.
     QUEUED = "queued"
-    # There is text, but no vector.
+    # There is text, but no vector, or no chunk.
     MISSING = "missing"
-    # The vector belongs to another text, model or number of dimensions.
+    # The vector belongs to another text, model or number of dimensions; the chunks to another text, or some are gone.
     STALE = "stale"
     # The last attempt failed for good.
     FAILED = "failed"
@@ -46,7 +46,7 @@ WANTED = frozenset({Condition.MISSING, Condition.STALE, Condition.FAILED})
 class Survey:
     """What a scan of one target on one database found."""
 
-    target: Target
+    target: Derived
     using: str
     rows: Counter[Condition] = field(default_factory=Counter)
     # Rows in the conditions that were asked for, their texts' estimated tokens, and how many of them were queued.
@@ -57,31 +57,40 @@ class Survey:
     gone: int = 0
 
     @property
+    def is_splitting(self) -> bool:
+        """Whether it is about texts to split, which costs nothing; what their chunks will cost is not known before."""
+        return isinstance(self.target, Splitting)
+
+    @property
     def cost(self) -> float | None:
         """US dollars for the wanted rows; None where the provider's price is not known."""
-        return get_provider(self.target.provider).cost(self.tokens)
+        return 0.0 if self.is_splitting else get_provider(self.target.provider).cost(self.tokens)
 
     @property
     def seconds(self) -> float | None:
         """Time for the wanted rows at the rate of the provider's last requests; None before the first."""
+        if self.is_splitting:
+            return 0.0
         rate = stats.provider_rate(self.target.provider)
         return None if rate is None else self.wanted / rate
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
+    """A row as a scan found it; `tokens` is the estimate for its text."""
+
     object_id: str
     condition: Condition
     tokens: int
 
 
-def row_count(target: Target, using: str) -> int:
+def row_count(target: Derived, using: str) -> int:
     """The rows that a scan will read."""
     return target.model._base_manager.using(using).count()
 
 
 def survey(
-    target: Target,
+    target: Derived,
     *,
     conditions: Collection[Condition] = WANTED,
     page_size: int = 1000,
@@ -97,7 +106,7 @@ def survey(
 
 
 def requeue(
-    target: Target,
+    target: Derived,
     batch: EmbeddingBatch,
     *,
     conditions: Collection[Condition] = WANTED,
@@ -120,40 +129,29 @@ def requeue(
 def _open(requests: list[ledger.Request], batch: EmbeddingBatch, using: str) -> int:
     with transaction.atomic(using=using):
         ids = ledger.request(requests, batch_id=batch.pk, using=using)
-        EmbeddingBatch.objects.using(using).filter(pk=batch.pk).update(total=F("total") + len(ids))
         jobs.schedule(ids, using=using)
     return len(ids)
 
 
-def roll_back(batch: EmbeddingBatch) -> Changed:
-    """Cancel what still waits of a batch; what is done stays done, what is in hand is finished."""
-    using = batch._state.db or DEFAULT_DB_ALIAS
-    tasks = EmbeddingTask.objects.using(using).filter(batch=batch)
-    total = tasks.count()
-    changed = ledger.cancel(tasks.exclude(status=Status.PROCESSING), using=using)
-    EmbeddingBatch.objects.using(using).filter(pk=batch.pk).update(rolled_back_at=Now())
-    return Changed(changed, total - changed)
-
-
-def _orphans(target: Target, using: str) -> QuerySet[EmbeddingTask]:
-    """The target's tasks whose rows no longer exist."""
+def _orphans(target: Derived, using: str) -> QuerySet[EmbeddingTask]:
+    """The target's tasks whose rows no longer exist; those of boxes are to come."""
     key = Cast(OuterRef("object_id"), output_field=target.model._meta.pk)
     rows = target.model._base_manager.using(using).filter(pk=key)
     tasks = EmbeddingTask.objects.using(using).filter(content_type_id=target.content_type_id(using), field=target.field)
-    return tasks.filter(~Exists(rows))
+    return tasks.filter(~Exists(rows), payload__isnull=True)
 
 
-def _scan(result: Survey, conditions: Collection[Condition], page_size: int) -> Iterator[tuple[list[_Found], int]]:
+def _scan(result: Survey, conditions: Collection[Condition], page_size: int) -> Iterator[tuple[list[Found], int]]:
     """(rows in `conditions`, number of rows) of each page; counts go into `result`."""
     for page in _pages(result.target, page_size, result.using):
-        found = list(_judge(result.target, page, result.using))
+        found = list(judge(result.target, page, result.using))
         result.rows.update(one.condition for one in found)
         wanted = [one for one in found if one.condition in conditions]
         result.tokens += sum(one.tokens for one in wanted)
         yield wanted, len(page)
 
 
-def _pages(target: Target, page_size: int, using: str) -> Iterator[dict[str, writer.Row]]:
+def _pages(target: Derived, page_size: int, using: str) -> Iterator[dict[str, writer.Row]]:
     rows = target.model._base_manager.using(using).order_by("pk")
     last: Any = None
     while True:
@@ -165,16 +163,56 @@ def _pages(target: Target, page_size: int, using: str) -> Iterator[dict[str, wri
         last = keys[-1]
 
 
-def _judge(target: Target, page: dict[str, writer.Row], using: str) -> Iterator[_Found]:
-    provider = get_provider(target.provider)
+def judge(target: Derived, page: dict[str, writer.Row], using: str) -> Iterator[Found]:
+    """How each of these rows stands with its vector, or its chunks."""
     tasks = EmbeddingTask.objects.using(using).filter(
         content_type_id=target.content_type_id(using), field=target.field, object_id__in=list(page)
     )
     known = {task.object_id: task for task in tasks}
+    if isinstance(target, Splitting):
+        yield from _judge_splits(target, page, known, using)
+    elif isinstance(target, Target):
+        yield from _judge_vectors(target, page, known)
+
+
+def _judge_vectors(target: Target, page: dict[str, writer.Row], known: dict[str, EmbeddingTask]) -> Iterator[Found]:
+    provider = get_provider(target.provider)
     for object_id, row in page.items():
         text = _text(row.instance, target, provider)
         condition = _condition(row, known.get(object_id), text, provider)
-        yield _Found(object_id, condition, text.tokens if text and text.text else 0)
+        yield Found(object_id, condition, text.tokens if text and text.text else 0)
+
+
+def _judge_splits(
+    splitting: Splitting, page: dict[str, writer.Row], known: dict[str, EmbeddingTask], using: str
+) -> Iterator[Found]:
+    chunks = chunk_rows.outlines(splitting, page, using)
+    for object_id, row in page.items():
+        text = _long_text(row.instance, splitting)
+        condition = _split_condition(known.get(object_id), text, chunks.get(object_id))
+        yield Found(object_id, condition, 0)
+
+
+def _long_text(instance: models.Model, splitting: Splitting) -> LongText | None:
+    try:
+        return long_text(instance, splitting)
+    except SourceError:
+        return None
+
+
+def _split_condition(task: EmbeddingTask | None, text: LongText | None, chunks: Outline | None) -> Condition:
+    if task is not None and _is_queued(task, NO_PROVIDER):
+        return Condition.QUEUED
+    if task is not None and task.status == Status.FAILED:
+        return Condition.FAILED
+    if text is None:
+        return Condition.MISSING
+    if not text.text:
+        return Condition.STALE if chunks else Condition.CURRENT
+    if not chunks:
+        return Condition.MISSING
+    is_current = task is not None and task.fingerprint == text.fingerprint and chunks.is_whole(text.text)
+    return Condition.CURRENT if is_current else Condition.STALE
 
 
 def _text(instance: models.Model, target: Target, provider: Provider) -> SourceText | None:
@@ -185,14 +223,14 @@ def _text(instance: models.Model, target: Target, provider: Provider) -> SourceT
         return None
 
 
-def _is_queued(task: EmbeddingTask, provider: Provider) -> bool:
+def _is_queued(task: EmbeddingTask, alias: str) -> bool:
     """Whether somebody will work on it: not under an alias that is gone, nor, without a queue, if it merely waits."""
     is_worked = task.status in OPEN if conf.current().queue_enabled else task.status == Status.PROCESSING
-    return is_worked and task.provider == provider.alias
+    return is_worked and task.provider == alias
 
 
 def _condition(row: writer.Row, task: EmbeddingTask | None, text: SourceText | None, provider: Provider) -> Condition:
-    if task is not None and _is_queued(task, provider):
+    if task is not None and _is_queued(task, provider.alias):
         return Condition.QUEUED
     if task is not None and task.status == Status.FAILED:
         return Condition.FAILED

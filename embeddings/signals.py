@@ -36,7 +36,7 @@ def _connect_added(sender: type[models.Model], **kwargs: object) -> None:
 
 def connect(model: type[models.Model]) -> None:
     """Queue `model`'s objects when they are saved. Only embedded models get receivers: others keep fast deletes."""
-    if registry.targets_for(model):
+    if registry.derived_for(model):
         post_save.connect(_saved, sender=model, dispatch_uid=_UID)
         post_delete.connect(_deleted, sender=model, dispatch_uid=_UID)
         _make_saves_atomic(model)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Awaitable, Iterable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections, models
 
+from embeddings import pieces
 from embeddings.batching import estimate_tokens, truncate
+from embeddings.derived import names_of
 from embeddings.exceptions import SourceError
 from embeddings.providers import Provider, get_provider
-from embeddings.registry import Target
+from embeddings.registry import Derived, Source, Splitting, Target
+
+T = TypeVar("T")
 
 # Between the values of several source fields.
 SEPARATOR = "\n\n"
@@ -35,6 +39,19 @@ class SourceText:
         self.fingerprint = fingerprint(self.text, provider)
 
 
+class LongText:
+    """The text of one object, ready to be split; what it has to say to all its chunks; the sum of both."""
+
+    __slots__ = ("context", "fingerprint", "text")
+
+    def __init__(self, text: str, context: str, splitting: Splitting) -> None:
+        self.text = text
+        # It must leave the chunk most of the room.
+        self.context = truncate(context, splitting.tokens)
+        made_by = f"{pieces.version()}\0{splitting.tokens}\0{splitting.overlap}"
+        self.fingerprint = hashlib.sha256(f"{made_by}\0{self.context}\0{text}".encode()).hexdigest()
+
+
 def fingerprint(text: str, provider: Provider) -> str:
     """64 hex digits of sha256 over the text and what turns it into a vector: the provider's model and dimensions."""
     return hashlib.sha256(f"{provider.model_id}\0{provider.dimensions}\0{text}".encode()).hexdigest()
@@ -46,9 +63,21 @@ def source_text(instance: models.Model, target: Target, provider: Provider) -> S
     Raises SourceError, naming the object and the cause, when the project's own code fails; and the database's error as
     it is where that says nothing of the object, or has ended the caller's transaction.
     """
+    return _blamed(instance, target, lambda: SourceText(_render(instance, target), provider))
+
+
+def long_text(instance: models.Model, splitting: Splitting) -> LongText:
+    """What to split of `instance`; its text is "" when there is nothing. Raises as `source_text` does.
+
+    A text from one source is as it is there, white space and all, so that offsets in it are good in both.
+    """
+    return _blamed(instance, splitting, lambda: _long_text(instance, splitting))
+
+
+def _blamed(instance: models.Model, target: Derived, make: Callable[[], T]) -> T:
     where = f"{target.name_of(instance.pk)}: the source of {target.label} failed"
     try:
-        return SourceText(_render(instance, target), provider)
+        return make()
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as exc:  # sys.exit() and Rust's panics too: they would end the worker, again and again
@@ -71,7 +100,7 @@ def _described(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {message}" if message else type(exc).__name__
 
 
-def saved_fingerprint(instance: models.Model, target: Target, saved: Iterable[str] | None = None) -> str:
+def saved_fingerprint(instance: models.Model, target: Derived, saved: Iterable[str] | None = None) -> str:
     """The fingerprint of an instance just saved, or "" where making the text could cost a query or run foreign code.
 
     `saved` names the only fields that were written, if not all were. No save fails for its text: if that cannot be
@@ -85,19 +114,37 @@ def saved_fingerprint(instance: models.Model, target: Target, saved: Iterable[st
     if any(hasattr(value, "resolve_expression") for value in values):
         return ""  # an F() expression: only the database knows the value
     try:
+        if isinstance(target, Splitting):
+            return long_text(instance, target).fingerprint
         return SourceText(_join(values), get_provider(target.provider)).fingerprint
     except Exception:
         return ""
 
 
-def _render(instance: Any, target: Target) -> str:
-    if target.when is not None:
-        wanted = target.when(instance) if callable(target.when) else getattr(instance, target.when)()
-        if not wanted:
-            return ""
-    if callable(target.source):
-        return _join([target.source(instance)])
-    return _join([_follow(instance, name) for name in target.names])
+def _render(instance: Any, target: Derived) -> str:
+    return _join(_values(instance, target.source)) if _is_wanted(instance, target) else ""
+
+
+def _long_text(instance: Any, splitting: Splitting) -> LongText:
+    if not _is_wanted(instance, splitting):
+        return LongText("", "", splitting)
+    values = _values(instance, splitting.source)
+    texts = (_storable(_text(value)) for value in values if value is not None)
+    text = SEPARATOR.join(text for text in texts if clean(text))
+    context = [] if splitting.context is None or not text else _values(instance, splitting.context)
+    return LongText(text, _join(context), splitting)
+
+
+def _is_wanted(instance: Any, target: Derived) -> bool:
+    if target.when is None:
+        return True
+    return bool(target.when(instance) if callable(target.when) else getattr(instance, target.when)())
+
+
+def _values(instance: Any, source: Source) -> list[Any]:
+    if callable(source):
+        return [source(instance)]
+    return [_follow(instance, name) for name in names_of(source)]
 
 
 def _follow(instance: Any, path: str) -> Any:
@@ -113,7 +160,7 @@ def _follow(instance: Any, path: str) -> Any:
 
 
 def _join(values: list[Any]) -> str:
-    parts = (_clean(_text(value)) for value in values if value is not None)
+    parts = (clean(_text(value)) for value in values if value is not None)
     return SEPARATOR.join(part for part in parts if part)
 
 
@@ -126,10 +173,14 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Without what no provider and no database takes: NUL and lone surrogates; no white space at the ends.
 
     A text in which nothing can be seen (zero-width characters only) is no text.
     """
-    clean = text.replace("\0", "").encode("utf-8", "replace").decode().strip()
+    clean = _storable(text).strip()
     return clean if any(unicodedata.category(character) not in _INVISIBLE for character in clean) else ""
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()

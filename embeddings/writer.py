@@ -9,14 +9,14 @@ from typing import Any
 
 import psycopg
 from django.db import DataError, connections, models
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, TextField
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, TextField, Value
 from django.db.models.expressions import RawSQL
 from pgvector import HalfVector, Vector
 from pgvector.psycopg import register_vector
 from psycopg import sql as composer
 
 from embeddings import sql
-from embeddings.registry import Target
+from embeddings.registry import Derived, Target, targets_for
 
 # Connections on which pgvector's types are known to psycopg.
 _registered: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
@@ -24,26 +24,28 @@ _registered: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An embedded object as it was read: the instance, the version of its row, and whether it has a vector."""
+    """An object as it was read: the instance, the version of its row, and whether it has the target's vector."""
 
     instance: Any
     xmin: str
     has_vector: bool
 
 
-def load(target: Target, object_ids: Iterable[str], using: str) -> dict[str, Row]:
+def load(target: Derived, object_ids: Iterable[str], using: str) -> dict[str, Row]:
     """The rows of the objects that exist, by object id, without their vectors."""
     rows = _rows(target, object_ids, using)
-    rows = rows.only("pk", *target.columns) if target.columns else rows.defer(target.field)
+    vectors = [each.field for each in targets_for(target.model)]
+    rows = rows.only("pk", *target.columns) if target.columns else rows.defer(*vectors)
     rows = rows.select_related(*target.relations) if target.relations else rows
-    has_vector = ExpressionWrapper(Q(**{f"{target.field}__isnull": False}), output_field=BooleanField())
+    is_filled = Q(**{f"{target.field}__isnull": False}) if isinstance(target, Target) else Value(False)
+    has_vector = ExpressionWrapper(is_filled, output_field=BooleanField())
     return {
         str(instance.pk): Row(instance, instance._embeddings_xmin, instance._embeddings_has_vector)
         for instance in rows.annotate(_embeddings_xmin=_xmin(target), _embeddings_has_vector=has_vector)
     }
 
 
-def lock(target: Target, object_ids: Iterable[str], using: str) -> dict[str, str]:
+def lock(target: Derived, object_ids: Iterable[str], using: str) -> dict[str, str]:
     """Lock rows against writes until the transaction ends; returns {object id: xmin}.
 
     Rows that are gone, and rows that somebody else has locked, are missing: a worker never waits for a user's
@@ -54,7 +56,7 @@ def lock(target: Target, object_ids: Iterable[str], using: str) -> dict[str, str
     return {str(pk): xmin for pk, xmin in locked.annotate(_xmin=_xmin(target)).values_list("pk", "_xmin")}
 
 
-def existing(target: Target, object_ids: Iterable[str], using: str) -> set[str]:
+def existing(target: Derived, object_ids: Iterable[str], using: str) -> set[str]:
     """Those of the object ids whose rows exist."""
     return {str(pk) for pk in _rows(target, object_ids, using).values_list("pk", flat=True)}
 
@@ -81,9 +83,40 @@ def write_vectors(target: Target, object_ids: Sequence[str], vectors: Sequence[A
     try:
         values = [column(vector) for vector in vectors]
     except OverflowError as exc:
-        raise DataError(f"A number of the vector is too large for {target.label}.") from exc
+        raise _too_large(target) from exc
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
         cursor.execute(statement, [keys, values])
+
+
+def next_key(model: type[models.Model], using: str) -> Any:
+    """The next value of the sequence of an automatic key; None if the key has none."""
+    pk: Any = model._meta.pk
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        table = connection.ops.quote_name(pk.model._meta.db_table)
+        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, %s))", [table, pk.column])
+        (key,) = cursor.fetchone()
+    return key
+
+
+def insert(target: Target, instance: models.Model, vector: Any, using: str) -> None:
+    """Store a new row together with its vector (None for none), as `create()` would: overrides and signals run.
+
+    Runs in the caller's transaction. Our own receiver leaves the task of this vector alone: the caller settles it.
+    """
+    setattr(instance, target.field, vector)
+    instance._embeddings_stored_with = target  # type: ignore[attr-defined]
+    try:
+        instance.save(force_insert=True, using=using)
+    except OverflowError as exc:
+        raise _too_large(target) from exc
+    finally:
+        del instance._embeddings_stored_with  # type: ignore[attr-defined]
+
+
+def is_stored_with(instance: models.Model, target: Derived) -> bool:
+    """Whether `instance` is just being stored together with this vector."""
+    return getattr(instance, "_embeddings_stored_with", None) is target
 
 
 def clear_vectors(target: Target, object_ids: Iterable[str], using: str) -> int:
@@ -92,10 +125,14 @@ def clear_vectors(target: Target, object_ids: Iterable[str], using: str) -> int:
     return rows.update(**{target.field: None})
 
 
-def _rows(target: Target, object_ids: Iterable[str], using: str) -> QuerySet[models.Model]:
+def _too_large(target: Target) -> DataError:
+    return DataError(f"A number of the vector is too large for {target.label}.")
+
+
+def _rows(target: Derived, object_ids: Iterable[str], using: str) -> QuerySet[models.Model]:
     return target.model._base_manager.using(using).filter(pk__in=list(object_ids))
 
 
-def _xmin(target: Target) -> RawSQL:
+def _xmin(target: Derived) -> RawSQL:
     table = target.model._meta.db_table.replace('"', '""')
     return RawSQL(f'"{table}".xmin::text', (), output_field=TextField())

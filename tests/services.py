@@ -16,6 +16,8 @@ from project.development.postgres import PostgresServer
 from project.development.valkey import ValkeyServer
 
 PREFIX = "embeddings-tests-"
+# Says which session has started servers, and which of the two addresses are theirs.
+_STARTED = "TEST_SERVERS_STARTED"
 
 postgres: PostgresServer | None = None
 valkey: ValkeyServer | None = None
@@ -23,8 +25,16 @@ _stack = contextlib.ExitStack()
 
 
 def start() -> None:
-    """Start what DATABASE_URL and REDIS_URL do not name, and set them; child processes inherit both."""
+    """Start what DATABASE_URL and REDIS_URL do not name, and set them; child processes inherit both.
+
+    Sessions side by side (`make test` runs two) have servers of their own: not those of the one that began them.
+    """
     global postgres, valkey
+    session = os.environ.get("PYTEST_XDIST_WORKER", "only")
+    starter, _, theirs = os.environ.get(_STARTED, f"{session}:").partition(":")
+    if starter != session:
+        for name in theirs.split():
+            del os.environ[name]
     if os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"):
         return
     remove_leftovers()
@@ -33,6 +43,8 @@ def start() -> None:
     atexit.register(lambda: stop() if os.getpid() == owner else None)  # A forked child must not stop them.
     _stack.callback(shutil.rmtree, folder, ignore_errors=True)
     _stack.enter_context(lock.held(folder / "lock"))
+    ours = [name for name in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(name)]
+    os.environ[_STARTED] = f"{session}:{' '.join(ours)}"
     if not os.environ.get("DATABASE_URL"):
         postgres = _stack.enter_context(PostgresServer(folder / "postgres", durable=False))
         os.environ["DATABASE_URL"] = postgres.url

@@ -39,6 +39,12 @@ ERROR_KIND = {
 }
 
 
-def of_error(kind: str) -> str:
+BOX_REFUSED = (
+    "The object cannot be stored, or its text was refused; nothing of it is lost. Remove what is in its way "
+    "(a value or a key that is taken, a reference that is gone) and retry."
+)
+
+
+def of_error(kind: str, *, is_boxed: bool = False) -> str:
     """What a kind of error means and what to do; "" for none."""
-    return ERROR_KIND.get(kind, "")
+    return BOX_REFUSED if is_boxed and kind == "input" else ERROR_KIND.get(kind, "")

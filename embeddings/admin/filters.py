@@ -49,7 +49,7 @@ class ModelFilter(ColumnFilter):
     column = "content_type_id"
 
     def choices_from_code(self) -> Choices:
-        models = {target.model for target in registry.all_targets()}
+        models = {target.model for target in registry.all_derived()}
         types = ContentType.objects.get_for_models(*models)
         names = ((str(types[model].pk), str(capfirst(model._meta.verbose_name))) for model in models)
         return sorted(names, key=lambda choice: choice[1])
@@ -66,7 +66,7 @@ class FieldFilter(ColumnFilter):
     column = "field"
 
     def choices_from_code(self) -> Choices:
-        return [(name, name) for name in sorted({target.field for target in registry.all_targets()})]
+        return [(name, name) for name in sorted({target.field for target in registry.all_derived()})]
 
 
 class ErrorKindFilter(ColumnFilter):

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.utils import quote
-from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest
@@ -14,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import capfirst
 
+from embeddings.admin.boxes import may_view
 from embeddings.models import EmbeddingTask
 
 
@@ -25,13 +25,17 @@ def object_name(task: EmbeddingTask) -> str:
 
 
 def attach_object_urls(tasks: Iterable[EmbeddingTask], request: HttpRequest, site: AdminSite) -> None:
-    """Give each task `object_url`: its object's change page if there is one and this user may see it, else ""."""
+    """Give each task `object_url`: its object's change page if there is one and this user may see it, else "".
+
+    An object in a box has none yet.
+    """
     visible: dict[type[models.Model] | None, bool] = {}
     for task in tasks:
         model = task.model_class
         if model not in visible:
             visible[model] = model is not None and _may_view(model, request, site)
-        task.object_url = _change_url(task, site) if visible[model] else ""  # type: ignore[attr-defined]
+        has_page = visible[model] and not getattr(task, "is_boxed", False)
+        task.object_url = _change_url(task, site) if has_page else ""  # type: ignore[attr-defined]
 
 
 def loaded_object(task: EmbeddingTask) -> models.Model | None:
@@ -48,8 +52,7 @@ def object_title(task: EmbeddingTask, request: HttpRequest) -> str:
     found = loaded_object(task)
     if found is None:
         return ""
-    permission = f"{found._meta.app_label}.{get_permission_codename('view', found._meta)}"
-    return str(found) if request.user.has_perm(permission) else ""
+    return str(found) if may_view(type(found), request) else ""
 
 
 def linked(task: EmbeddingTask, text: str) -> str:

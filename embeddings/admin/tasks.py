@@ -12,13 +12,13 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from embeddings import registry
-from embeddings.admin import explanations, labels
+from embeddings.admin import boxes, explanations, labels
 from embeddings.admin.actions import TaskActions, possible
 from embeddings.admin.buttons import ActionButtons
 from embeddings.admin.filters import BatchFilter, ErrorKindFilter, FieldFilter, ModelFilter, ProviderFilter
 from embeddings.admin.links import attach_object_urls, linked, loaded_object, object_name, object_title
 from embeddings.admin.readonly import ReadOnlyAdmin
-from embeddings.models import EmbeddingTask, Status
+from embeddings.models import IS_BOXED, EmbeddingTask, Status
 
 
 class TaskChangeList(ChangeList):
@@ -62,16 +62,25 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
                 )
             },
         ),
-        ("By whom", {"fields": (("provider", "worker"), "lease_until")}),
+        ("By whom", {"fields": (("named_provider", "worker"), "lease_until")}),
         ("Which text", {"fields": ("version", "fingerprint", ("model_id", "dimensions"))}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EmbeddingTask]:
+        """What waits in boxes is loaded for its own page only."""
+        tasks: QuerySet[EmbeddingTask] = super().get_queryset(request)
+        return tasks.defer("payload").annotate(is_boxed=IS_BOXED)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        return [*fieldsets, ("Box", {"fields": ("boxed_values",)})] if obj is not None and obj.is_boxed else fieldsets
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return TaskChangeList
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The field is worth a column where there are several."""
-        fields = {target.field for target in registry.all_targets()}
+        fields = {target.field for target in registry.all_derived()}
         return [name for name in self.list_display if name != "field" or len(fields) > 1]
 
     def get_search_results(
@@ -80,7 +89,7 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
         """Objects with this key, of any registered model: naming the models lets the unique index find them."""
         if not search_term.strip():
             return queryset, False
-        models = {target.model for target in registry.all_targets()}
+        models = {target.model for target in registry.all_derived()}
         types = ContentType.objects.get_for_models(*models).values()
         found = queryset.filter(content_type_id__in=[one.pk for one in types], object_id=search_term.strip())
         return found, False
@@ -89,7 +98,8 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
         task: Any = super().get_object(request, object_id, from_field)
         if task is not None:
             attach_object_urls([task], request, self.admin_site)
-            task.object_title = object_title(task, request)
+            task.object_title = "" if task.is_boxed else object_title(task, request)
+            task.boxed_values = boxes.shown_values(task, request) if task.is_boxed else ""
         return task
 
     def possible_actions(self, obj: EmbeddingTask) -> dict[str, str]:
@@ -119,11 +129,18 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
 
     @admin.display(description="object")
     def titled_object(self, task: Any) -> str:
+        if task.is_boxed:
+            return format_html("{} (boxed: not stored yet)", object_name(task))
         if loaded_object(task) is None:
             return format_html("{} (there is no such object any more)", object_name(task))
         if not task.object_title:
             return object_name(task)
         return format_html("{} ({})", linked(task, task.object_title), object_name(task))
+
+    @admin.display(description="values")
+    def boxed_values(self, task: Any) -> str:
+        values: str = task.boxed_values
+        return values
 
     @admin.display(description="target")
     def target_label(self, task: EmbeddingTask) -> str:
@@ -135,7 +152,7 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
         return format_html("{} {} {}", self.state(task), explanation, self.buttons(task))
 
     @admin.display(description="error")
-    def explained_error(self, task: EmbeddingTask) -> str:
+    def explained_error(self, task: Any) -> str:
         if not task.error_kind:
             return labels.NONE
         return format_html(
@@ -143,8 +160,12 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
             task.error_class,
             task.error_kind.replace("_", " "),
             task.error_message,
-            explanations.of_error(task.error_kind),
+            explanations.of_error(task.error_kind, is_boxed=task.is_boxed),
         )
+
+    @admin.display(description="provider")
+    def named_provider(self, task: EmbeddingTask) -> str:
+        return task.provider or "none: this task splits a text"
 
     @admin.display(description="truncated")
     def is_truncated(self, task: EmbeddingTask) -> str:

@@ -19,7 +19,7 @@ ERROR_KINDS = ("rate_limit", "transient", "input", "configuration", "crash")
 
 def embedded_models(label: str = "") -> set[type[models.Model]]:
     """The embedded models: the one called "app.model", or all."""
-    known = {target.model for target in registry.all_targets()}
+    known = {target.model for target in registry.all_derived()}
     return {model for model in known if label.lower() in {"", model._meta.label_lower}}
 
 

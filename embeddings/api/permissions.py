@@ -9,6 +9,8 @@ from rest_framework.views import APIView
 VIEW = "embeddings.view_embeddingtask"
 RETRY = "embeddings.retry_embeddingtask"
 CANCEL = "embeddings.cancel_embeddingtask"
+ADD_TEXT = "embeddings.add_directtext"
+VIEW_TEXT = "embeddings.view_directtext"
 
 
 class HasPermission(IsAuthenticated):

@@ -10,7 +10,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from embeddings.models import EmbeddingTask
+from embeddings.models import EmbeddingTask, Status
 
 
 class EmbeddingTaskErrorSerializer(serializers.Serializer[EmbeddingTask]):
@@ -112,6 +112,33 @@ class EmbeddingHitsSerializer(serializers.Serializer[Any]):
     degraded = serializers.BooleanField(
         help_text="True: the provider could not be asked for the meaning, so only words were compared."
     )
+
+
+class EmbeddingTextRequestSerializer(serializers.Serializer[Any]):
+    """A text to embed."""
+
+    text = serializers.CharField(trim_whitespace=False, help_text="What is too long for the provider is cut.")
+    immediate = serializers.BooleanField(default=False, help_text="True: wait for the vector.")
+
+
+class EmbeddingVectorSerializer(serializers.Serializer[Any]):
+    """The vector of a text."""
+
+    vector = serializers.ListField(child=serializers.FloatField(), help_text="As many numbers as dimensions.")
+
+
+class EmbeddingTextQueuedSerializer(serializers.Serializer[Any]):
+    """A text that is embedded in the background, in the names that clients of older systems read."""
+
+    taskId = serializers.IntegerField()
+
+
+class EmbeddingTextSerializer(EmbeddingTextQueuedSerializer):
+    """What became of a text."""
+
+    status = serializers.ChoiceField(Status.choices)
+    vector = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    error = serializers.CharField(help_text="What went wrong last; empty if nothing did.")
 
 
 class EmbeddingErrorSerializer(serializers.Serializer[Any]):

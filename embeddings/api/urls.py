@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from embeddings.api import search, views
+from embeddings.api import search, texts, views
 
 app_name = "embeddings-api"
 urlpatterns = [
@@ -11,5 +11,7 @@ urlpatterns = [
     path("tasks/<int:task_id>/", views.TaskDetail.as_view(), name="task-detail"),
     path("tasks/<int:task_id>/retry/", views.TaskRetry.as_view(), name="task-retry"),
     path("tasks/<int:task_id>/cancel/", views.TaskCancel.as_view(), name="task-cancel"),
+    path("texts/", texts.Texts.as_view(), name="text-list"),
+    path("texts/<int:task_id>/", texts.Text.as_view(), name="text-detail"),
     path("search/", search.Search.as_view(), name="search"),
 ]

@@ -45,7 +45,7 @@ class QueueStatus(EmbeddingsView):
 
 class TaskList(EmbeddingsView, generics.ListAPIView[EmbeddingTask]):
     required_permission = permissions.VIEW
-    queryset = EmbeddingTask.objects.all()
+    queryset = EmbeddingTask.objects.defer("payload")
     serializer_class = serializers.EmbeddingTaskSerializer
     filter_backends = [DjangoFilterBackend]
     filterset_class = TaskFilter
@@ -66,7 +66,7 @@ class TaskView(EmbeddingsView):
     """Base of the views of one task."""
 
     def task(self, task_id: int) -> EmbeddingTask:
-        task = EmbeddingTask.objects.filter(pk=task_id).first()
+        task = EmbeddingTask.objects.defer("payload").filter(pk=task_id).first()
         if task is None:
             raise exceptions.NotFound(f"There is no task {task_id}.")
         return task

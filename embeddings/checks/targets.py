@@ -13,7 +13,7 @@ from django.db import models, router
 from embeddings import conf, registry
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import Priority
-from embeddings.registry import Target
+from embeddings.registry import Derived, Target
 
 # An index of more dimensions cannot be built (pgvector README, "HNSW").
 MAX_INDEXED = {False: 2_000, True: 4_000}
@@ -67,7 +67,8 @@ def _check_dimensions(target: Target) -> Iterator[CheckMessage]:
         )
 
 
-def _check_source(target: Target) -> Iterator[CheckMessage]:
+def check_source(target: Derived) -> Iterator[CheckMessage]:
+    """Names of sources that lead nowhere."""
     names = [*target.names, *([target.when] if isinstance(target.when, str) else [])]
     if not names and not callable(target.source):
         names = [""]
@@ -81,7 +82,8 @@ def _check_source(target: Target) -> Iterator[CheckMessage]:
             )
 
 
-def _check_source_type(target: Target) -> Iterator[CheckMessage]:
+def check_source_type(target: Derived) -> Iterator[CheckMessage]:
+    """Sources that are no text."""
     for field in (target.model._meta.get_field(name) for name in target.columns or ()):
         if field.get_internal_type() in _NOT_TEXT:
             yield Error(
@@ -103,17 +105,19 @@ def _leads_somewhere(model: type[models.Model], names: Sequence[str]) -> bool:
     return not field.is_relation or (field.related_model and _leads_somewhere(field.related_model, rest))
 
 
-def _check_options(target: Target) -> Iterator[CheckMessage]:
+def check_options(target: Derived) -> Iterator[CheckMessage]:
+    """Priority and delay."""
     if target.priority not in Priority.values or target.delay_seconds < 0:
         yield Error(
             f"{target.label} needs a priority of {', '.join(Priority.values)} and a delay of 0 or more seconds.",
-            hint="Edit the EmbeddingField.",
+            hint="Edit the EmbeddingField, or the Chunking.",
             obj=target.model,
             id="embeddings.E009",
         )
 
 
-def _check_database_of(target: Target) -> Iterator[CheckMessage]:
+def check_database_of(target: Derived) -> Iterator[CheckMessage]:
+    """A table where no worker looks."""
     try:
         databases = conf.current().databases
     except ConfigurationError:
@@ -128,7 +132,8 @@ def _check_database_of(target: Target) -> Iterator[CheckMessage]:
         )
 
 
-def _check_key(target: Target) -> Iterator[CheckMessage]:
+def check_key(target: Derived) -> Iterator[CheckMessage]:
+    """Primary keys that do not fit into a task."""
     key = target.key_field
     if isinstance(key, models.TextField | models.CharField) and not (key.max_length or 256) <= MAX_KEY:
         yield Error(
@@ -142,9 +147,9 @@ def _check_key(target: Target) -> Iterator[CheckMessage]:
 _TARGET_CHECKS = (
     _check_provider_of,
     _check_dimensions,
-    _check_source,
-    _check_source_type,
-    _check_options,
-    _check_database_of,
-    _check_key,
+    check_source,
+    check_source_type,
+    check_options,
+    check_database_of,
+    check_key,
 )

@@ -6,6 +6,7 @@ for a lock: a row that somebody else holds is left for later.
 
 from __future__ import annotations
 
+from embeddings.ledger.boxes import box, discard_box, unbox
 from embeddings.ledger.claims import (
     claim,
     claim_ids,
@@ -29,12 +30,14 @@ __all__ = [
     "Completion",
     "Request",
     "adopt",
+    "box",
     "cancel",
     "claim",
     "claim_ids",
     "complete",
     "defer",
     "discard",
+    "discard_box",
     "fail",
     "forget",
     "forget_orphans",
@@ -50,4 +53,5 @@ __all__ = [
     "request",
     "rescue",
     "retry",
+    "unbox",
 ]

@@ -77,9 +77,9 @@ def held(claims: Iterable[Claim], *, using: str) -> set[int]:
 
 
 def complete(
-    completions: Sequence[Completion], *, model_id: str, dimensions: int, token: uuid.UUID, using: str
+    completions: Sequence[Completion], *, model_id: str, dimensions: int | None, token: uuid.UUID, using: str
 ) -> None:
-    """Record vectors that this transaction has written. Lock the tasks first."""
+    """Record what this transaction has written: vectors, or chunks, which have no model. Lock the tasks first."""
     params = {
         "ids": [c.id for c in completions],
         "statuses": [c.status for c in completions],
@@ -133,7 +133,7 @@ def release(claims: Iterable[Claim], *, provider: str | None = None, using: str 
 
     `provider` is the one that they belong to, if they were taken from another's lane.
     """
-    return _give_back(claims, using, status=Status.PENDING, **({"provider": provider} if provider else {}))
+    return _give_back(claims, using, status=Status.PENDING, **({} if provider is None else {"provider": provider}))
 
 
 def _give_back(claims: Iterable[Claim], using: str, **values: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +38,12 @@ class Claim:
     sort_key: datetime
     # The lane from which it was taken.
     provider: str
+    # Of a boxed object, as JSON: somebody's data, so in no log.
+    payload: str | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def is_boxed(self) -> bool:
+        return self.payload is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import QuerySet
 
-from embeddings import conf
+from embeddings import conf, context
 from embeddings.ledger.records import Request
 from embeddings.ledger.statements import delete, execute, tasks_of
 from embeddings.models import EmbeddingTask
@@ -22,6 +22,7 @@ def request(
 ) -> list[int]:
     """Open the tasks of changed objects, in the caller's transaction; returns the ids of those that have work to do.
 
+    They join the batch (default: that of `embeddings.batch`), whose total counts each that was not in it yet.
     `is_overwritten` says that somebody else has written the columns: what is known of their vectors is void.
     """
     unique = {(r.content_type_id, r.object_id, r.field): r for r in requests}.values()
@@ -39,7 +40,7 @@ def request(
             "head_starts": [head_starts[r.priority] for r in unique],
             "delays": [r.delay_seconds for r in unique],
             "fingerprints": [r.fingerprint for r in unique],
-            "batch_id": batch_id,
+            "batch_id": context.batch_id(using) if batch_id is None else batch_id,
             "is_overwritten": is_overwritten,
         },
         using,
@@ -48,15 +49,17 @@ def request(
 
 
 def forget(content_type_id: int, object_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:
-    """Delete the tasks of objects that are gone; returns how many."""
-    return delete(tasks_of(using).filter(content_type_id=content_type_id, object_id__in=object_ids))
+    """Delete the tasks of objects that are gone; returns how many. A box stays: it holds another object of that key."""
+    tasks = tasks_of(using).filter(content_type_id=content_type_id, object_id__in=object_ids)
+    return delete(tasks.filter(payload__isnull=True))
 
 
 def forget_orphans(orphans: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Delete tasks whose objects a query says are gone; returns how many.
 
-    It is asked again under the lock: an object with the key may exist again since.
+    It is asked again under the lock: an object with the key may exist again since. The object of a box is to come.
     """
+    orphans = orphans.filter(payload__isnull=True)
     with transaction.atomic(using=using):
         free = list(orphans.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True))
         return delete(orphans.filter(pk__in=free))

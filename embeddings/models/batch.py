@@ -6,11 +6,14 @@ from django.db import models
 
 
 class EmbeddingBatch(models.Model):
-    """A named group of tasks. A task belongs to the batch that requested it last."""
+    """A named group of tasks.
+
+    A task belongs to the batch that requested it last, until it is done and somebody requests it again.
+    """
 
     name = models.CharField(max_length=200)
     parameters = models.JSONField(default=dict, blank=True)
-    # Tasks that the batch has requested so far.
+    # Tasks that have joined the batch so far.
     total = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     rolled_back_at = models.DateTimeField(null=True, blank=True)

@@ -7,11 +7,14 @@ from typing import Any
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q
+from django.db.models import ExpressionWrapper, Q
 from django.utils.functional import cached_property
 
 from embeddings.models.batch import EmbeddingBatch
-from embeddings.models.status import Priority, Status
+from embeddings.models.status import DONE, Priority, Status
+
+# For annotate(is_boxed=...): whether the object waits in the task to be stored, without loading it.
+IS_BOXED = ExpressionWrapper(Q(payload__isnull=False), output_field=models.BooleanField())
 
 _IS_PROCESSING = Q(status=Status.PROCESSING)
 _IS_COMPLETED = Q(status=Status.COMPLETED)
@@ -19,13 +22,19 @@ _HAS_TIME = Q(status__in=[Status.SCHEDULED, Status.RATE_LIMITED])
 
 
 class EmbeddingTask(models.Model):
-    """One target to embed: one object's one vector field. A hundred edits of the object are this one row."""
+    """One target to embed: one object's one vector field; or one object's text to split into chunks.
+
+    A hundred edits of the object are this one row.
+    """
 
     # What.
     content_type = models.ForeignKey(ContentType, models.CASCADE, verbose_name="model", db_index=False)
     object_id = models.CharField(max_length=255)
     field = models.CharField(max_length=100)
+    # "" is nobody's lane: a text is to be split, for which no provider is needed.
     provider = models.CharField(max_length=64)
+    # Of a boxed object: its fields, from which it is stored together with its vector; null for all others.
+    payload = models.JSONField(null=True, blank=True, editable=False)
 
     # When and in what order.
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.PENDING)
@@ -36,6 +45,8 @@ class EmbeddingTask(models.Model):
     batch = models.ForeignKey(
         EmbeddingBatch, models.SET_NULL, null=True, blank=True, related_name="tasks", db_index=False
     )
+    # Somebody besides its batch has requested it too: rolling the batch back leaves it.
+    is_shared = models.BooleanField(default=False, db_default=False)
 
     # By whom.
     worker = models.CharField(max_length=255, blank=True, default="")
@@ -89,7 +100,11 @@ class EmbeddingTask(models.Model):
             ),
             models.CheckConstraint(
                 name="embeddings_task_vector_if_completed",
-                condition=~_IS_COMPLETED | (~Q(fingerprint="") & ~Q(model_id="") & Q(dimensions__isnull=False)),
+                condition=~_IS_COMPLETED
+                | (~Q(fingerprint="") & (Q(provider="") | (~Q(model_id="") & Q(dimensions__isnull=False)))),
+            ),
+            models.CheckConstraint(
+                name="embeddings_task_no_box_if_done", condition=~Q(status__in=DONE) | Q(payload__isnull=True)
             ),
         ]
         indexes = [
@@ -108,7 +123,12 @@ class EmbeddingTask(models.Model):
                 name="embeddings_task_ended",
             ),
             models.Index(fields=["error_kind", "id"], condition=~Q(error_kind=""), name="embeddings_task_error"),
-            models.Index(fields=["batch", "status"], condition=Q(batch__isnull=False), name="embeddings_task_batch"),
+            # A batch's progress, counted and timed from the index alone.
+            models.Index(
+                fields=["batch", "status", "updated_at"],
+                condition=Q(batch__isnull=False),
+                name="embeddings_task_batch",
+            ),
         ]
 
     def __str__(self) -> str:

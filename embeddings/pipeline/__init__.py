@@ -6,6 +6,8 @@ intake       from tasks to texts           reading    … whatever the database 
 sending      within quotas                 calling    requests to providers, on threads
 remedies     what becomes of a request that gave no vectors
 settlement   the fenced write              finishing  … until each task is settled
+unboxing     objects that are not stored   storing    … with their vectors
+splitting    long texts into chunks, without a provider
 hand         what a drain holds
 """
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from embeddings.exceptions import InputRejected, ProviderMisconfigured, RateLimited, TransientError
+from embeddings.exceptions import InputRejected, ProviderError, ProviderMisconfigured, RateLimited, TransientError
 from embeddings.pipeline.intake import Effect, ProviderRequest, Settlement
 from embeddings.providers import Embedded, Provider
 
@@ -120,7 +120,19 @@ def call(request: ProviderRequest) -> Answer:
         _check(embedded, len(request.texts), provider)
     except Exception as exc:  # for this text only, or for all?
         return Answer(request, seconds, error=exc, pong=ping(provider))
-    return Answer(request, seconds, embedded=embedded if _is_count(embedded.tokens) else replace(embedded, tokens=None))
+    return Answer(request, seconds, embedded=_with_countable_tokens(embedded))
+
+
+def ask(provider: Provider, texts: Sequence[str]) -> Embedded:
+    """Ask the provider here and now, and check what it returns. Raises a ProviderError."""
+    try:
+        embedded = _ask(lambda: provider.embed(texts))
+        _check(embedded, len(texts), provider)
+    except ProviderError:
+        raise
+    except Exception as exc:
+        raise TransientError(f"The provider raised {type(exc).__name__}.") from exc
+    return _with_countable_tokens(embedded)
 
 
 def _ask(question: Callable[[], Embedded]) -> Embedded:
@@ -173,9 +185,11 @@ def _check(embedded: Any, inputs: int, provider: Provider) -> None:
             raise InputRejected("The provider returned a vector with NaN, infinity or no numbers for this text.")
 
 
-def _is_count(tokens: Any) -> bool:
-    """Whether a column can hold it; a vector is not lost for a nonsensical bill."""
-    return tokens is None or (type(tokens) is int and 0 <= tokens < 2**31)
+def _with_countable_tokens(embedded: Embedded) -> Embedded:
+    """Without a count that no column can hold: a vector is not lost for a nonsensical bill."""
+    tokens: Any = embedded.tokens
+    is_count = tokens is None or (type(tokens) is int and 0 <= tokens < 2**31)
+    return embedded if is_count else replace(embedded, tokens=None)
 
 
 def _is_finite(vector: Iterable[float]) -> bool:

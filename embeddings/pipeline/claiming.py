@@ -63,7 +63,7 @@ class Claimer:
         claimed = 0
         for claims, using in selection.next_batches(lanes, worker=self._worker):
             claimed += len(claims)
-            if len(claims) == conf.current().batch_size and self._on_backlog:
+            if claims and len(claims) == selection.limit(claims[0].provider) and self._on_backlog:
                 self._on_backlog()
                 self._on_backlog = None
             self._reader.read(claims, using)

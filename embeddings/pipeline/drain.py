@@ -23,6 +23,7 @@ from embeddings.pipeline.finishing import Finisher
 from embeddings.pipeline.hand import Hand, Outcome
 from embeddings.pipeline.reading import Reader
 from embeddings.pipeline.sending import Sender
+from embeddings.pipeline.splitting import Splitter
 from embeddings.providers import Provider, get_provider
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ class Drain:
         self._has_heartbeat = has_heartbeat
         self._hand = Hand(Calls(self.settings.concurrency))
         self._finisher = Finisher(self._hand, self.outcome, self._keep_alive)
-        self._reader = Reader(self._hand, self.outcome, self._finisher, self._keep_alive)
+        self._splitter = Splitter(self._hand, self.outcome, self._finisher, self._keep_alive)
+        self._reader = Reader(self._hand, self.outcome, self._finisher, self._splitter, self._keep_alive)
         self._claimer = Claimer(worker, self._hand, self._reader, on_backlog)
         self._sender = Sender(self._hand, self.outcome)
         self._reported = Outcome()
@@ -76,10 +78,11 @@ class Drain:
         return self._work(self._claim)
 
     def run_tasks(self, ids: Collection[int], using: str) -> Outcome:
-        """Work exactly these tasks, as far as their providers may be called now."""
+        """Work exactly these tasks, and those of chunks that come of them, as far as their providers may be called."""
         waiting = list(ids)
 
         def claim_once() -> int:
+            waiting.extend(self._splitter.take_requested())
             if self._is_over() or not waiting:
                 return 0
             lanes = self._lanes()
@@ -161,12 +164,12 @@ class Drain:
         return self._stop() or time.monotonic() >= self._deadline
 
     def _lanes(self) -> list[str]:
-        """The providers to claim for now. Those whose circuit is open are pinged when it is time to."""
+        """The lanes to claim from now. Providers whose circuit is open are pinged when it is time to."""
         working = selection.working_providers()
         for alias in limiter.due_probes(working):
             if alias not in self._hand.calls.pinged and limiter.take_probe(alias):
                 self._hand.calls.ping(get_provider(alias))
-        return [alias for alias in limiter.open_lanes(working) if not self._sender.rests(alias)]
+        return selection.lanes_with(a for a in limiter.open_lanes(working) if not self._sender.rests(a))
 
     # Calling.
 
@@ -181,7 +184,7 @@ class Drain:
         patience = min(1.0, self.settings.lease_seconds / 4, self._sender.rest_seconds())
         if self._stop():
             patience = min(patience, HURRY_SECONDS)
-        return min(patience, BUSY_SECONDS) if self._hand.unsettled else patience
+        return min(patience, BUSY_SECONDS) if self._hand.is_waiting else patience
 
     def _collect(self) -> None:
         """Wait for the next answers, at most until something else is due; handle all there are."""
@@ -233,11 +236,15 @@ class Drain:
     def _settle_again(self) -> None:
         """Try once more what others had locked; when time is up, give it back or leave it for later."""
         self._finisher.settle_again()
+        self._splitter.write_again()
         if self._stop():
             for waiting in self._hand.take_unsettled():
                 ledger.release([waiting.item.claim], using=waiting.item.using)
+            for split in self._hand.take_unwritten():
+                ledger.release([split.claim], using=split.using)
         elif time.monotonic() >= self._deadline:
             self._finisher.give_up()
+            self._splitter.give_up()
 
     def _is_grace_over(self) -> bool:
         """Whether what is in flight is not to be waited for any longer."""

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 
 from django.db import DataError, IntegrityError, connections
 
-from embeddings import ledger, registry, timeouts
+from embeddings import ledger, payload, registry, timeouts
 from embeddings.batching import halve
-from embeddings.exceptions import RowLocked
+from embeddings.exceptions import BoxError, RowLocked
 from embeddings.failure import Failure
 from embeddings.ledger import Claim
-from embeddings.pipeline import settlement
+from embeddings.pipeline import settlement, storing
 from embeddings.pipeline.hand import Hand, Outcome
 from embeddings.pipeline.intake import Settlement
+from embeddings.pipeline.storing import Stored
 
 
 class Finisher:
@@ -27,6 +28,24 @@ class Finisher:
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Write vectors; an error that only some rows cause (a trigger, a constraint) fails only their tasks."""
+        for boxed in [s for s in settlements if s.item.claim.is_boxed]:
+            self._keep_alive()
+            self._store(boxed)
+        self._settle([s for s in settlements if not s.item.claim.is_boxed])
+
+    def _store(self, boxed: Settlement) -> None:
+        """Each box is a transaction of its own: it is a save, with all that the project's code does at one."""
+        try:
+            stored = storing.store(boxed)
+        except Exception as exc:
+            self._split([boxed], exc)
+            return
+        if stored is Stored.DONE:
+            self._outcome.completed += 1
+        elif stored is Stored.BUSY:
+            self._hand.unsettled.append(boxed)
+
+    def _settle(self, settlements: Sequence[Settlement]) -> None:
         if not settlements:
             return
         try:
@@ -63,9 +82,11 @@ class Finisher:
 
     def fail(self, claim: Claim, exc: Exception, using: str) -> None:
         """Charge an attempt for an error that is not a provider's; what the database refuses, it will refuse again."""
-        failure = Failure.of(exc, about=registry.name_of(claim.content_type_id, claim.object_id, using))
+        about = registry.name_of(claim.content_type_id, claim.object_id, using)
+        private = payload.words(claim.payload) if claim.payload else []  # which receivers and the database may quote
+        failure = Failure.of(exc, about=about, private=private)
         if isinstance(exc, RowLocked) or timeouts.is_lock_timeout(exc):
             ledger.postpone([claim], failure, using=using)
             return
-        is_final = isinstance(exc, IntegrityError | DataError)
+        is_final = isinstance(exc, IntegrityError | DataError | BoxError)
         self._outcome.failed += ledger.fail([claim], failure, is_final=is_final, using=using)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from embeddings.ledger import Claim
 from embeddings.pipeline.calling import Calls
-from embeddings.pipeline.intake import ProviderRequest, Settlement
+from embeddings.pipeline.intake import ProviderRequest, Settlement, Split
 
 
 @dataclass(slots=True)
@@ -23,18 +23,24 @@ class Outcome:
 
 @dataclass(slots=True)
 class Hand:
-    """Tasks that are being read, requests that are ready to be sent, calls in flight, and settlements of rows that
-    somebody else had locked."""
+    """Tasks that are being read, requests that are ready to be sent, calls in flight, and settlements and splits of
+    rows that somebody else had locked."""
 
     calls: Calls
     # Their database, and the tasks.
     reading: tuple[str, Sequence[Claim]] = ("", ())
     ready: deque[ProviderRequest] = field(default_factory=deque)
     unsettled: list[Settlement] = field(default_factory=list)
+    unwritten: list[Split] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there are tasks in it; a ping is none."""
-        return bool(self.ready or self.calls.requests or self.unsettled)
+        return bool(self.ready or self.calls.requests or self.is_waiting)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something waits for locks of others."""
+        return bool(self.unsettled or self.unwritten)
 
     def claims(self) -> dict[str, list[Claim]]:
         """All tasks in hand, by database."""
@@ -46,6 +52,8 @@ class Hand:
             claims[request.using] += request.claims
         for waiting in self.unsettled:
             claims[waiting.item.using].append(waiting.item.claim)
+        for split in self.unwritten:
+            claims[split.using].append(split.claim)
         return claims
 
     def take_ready(self, alias: str) -> list[ProviderRequest]:
@@ -57,4 +65,9 @@ class Hand:
     def take_unsettled(self) -> list[Settlement]:
         """Remove and return the settlements that are to be tried again."""
         waiting, self.unsettled = self.unsettled, []
+        return waiting
+
+    def take_unwritten(self) -> list[Split]:
+        """Remove and return the splits that are to be tried again."""
+        waiting, self.unwritten = self.unwritten, []
         return waiting

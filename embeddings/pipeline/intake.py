@@ -12,14 +12,16 @@ from typing import Any
 from django.db import ProgrammingError
 from django.db.models.functions import Now
 
-from embeddings import batching, conf, ledger, quotas, registry, writer
+from embeddings import batching, conf, ledger, pieces, quotas, registry, writer
 from embeddings.exceptions import ConfigurationError, SourceError
 from embeddings.failure import Failure
 from embeddings.ledger import Claim
 from embeddings.models import EmbeddingTask
+from embeddings.pieces import Piece
+from embeddings.pipeline import unboxing
 from embeddings.providers import Provider, get_provider
-from embeddings.registry import Target
-from embeddings.text import SourceText, source_text
+from embeddings.registry import NO_PROVIDER, Derived, Splitting, Target
+from embeddings.text import LongText, SourceText, source_text
 
 # So long two versions of the code may work side by side, while a new one is rolled out.
 ROLLOUT = timedelta(minutes=15)
@@ -27,7 +29,7 @@ ROLLOUT = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A claimed task with the text that its row held when it was read, and the version of the row then."""
+    """A claimed task with the text that its row held when it was read, and the version of the row then ("": boxed)."""
 
     claim: Claim
     target: Target
@@ -87,11 +89,33 @@ class ProviderRequest:
         return ProviderRequest(self.provider, self.using, self.texts[start:stop], self.items[start:stop], self.cuts)
 
 
+@dataclass(frozen=True, slots=True)
+class LongRow:
+    """A claimed task whose text is to be split, and the row that holds it."""
+
+    claim: Claim
+    splitting: Splitting
+    parent: writer.Row
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A claimed task whose text, as its row held it when it was read, has been split."""
+
+    claim: Claim
+    splitting: Splitting
+    using: str
+    parent: writer.Row
+    text: LongText
+    pieces: list[Piece]
+
+
 @dataclass(slots=True)
 class Intake:
     """What became of the tasks of one claim."""
 
     requests: list[ProviderRequest] = field(default_factory=list)
+    long_rows: list[LongRow] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)
     failures: list[tuple[Claim, Failure]] = field(default_factory=list)
     # Tasks of a model whose table is not what the code expects.
@@ -114,7 +138,8 @@ def take(claims: Sequence[Claim], using: str, keep_alive: Callable[[], object] =
             _sort_out_unknown(group, using, intake)
             continue
         strays = [claim for claim in group if claim.provider != target.provider]
-        if strays and target.provider in conf.provider_aliases():  # another's lane would not know when to wait
+        if strays and target.provider in {NO_PROVIDER, *conf.provider_aliases()}:
+            # Another's lane would not know when to wait.
             ledger.release(strays, provider=target.provider, using=using)
             group = [claim for claim in group if claim.provider == target.provider]
         try:
@@ -123,7 +148,10 @@ def take(claims: Sequence[Claim], using: str, keep_alive: Callable[[], object] =
             failure = replace(Failure.of(exc), kind="configuration", about=target.label)
             intake.postponed.append((group, failure))
             continue
-        wanted[target.provider] += _read(target, rows, using, intake, keep_alive)
+        if isinstance(target, Target):
+            wanted[target.provider] += _read(target, rows, using, intake, keep_alive)
+        elif isinstance(target, Splitting):
+            intake.long_rows += [LongRow(claim, target, row) for claim, row in rows]
     for alias, items in wanted.items():
         intake.requests += _shape(get_provider(alias), using, items)
     return intake
@@ -147,9 +175,10 @@ def _sort_out_unknown(claims: list[Claim], using: str, intake: Intake) -> None:
             intake.failures.append((claim, failure))
 
 
-def _load(target: Target, claims: list[Claim], using: str, intake: Intake) -> list[tuple[Claim, writer.Row]]:
-    """The tasks with their rows; tasks without go: deleted if the row is gone, failed if it can never have been."""
-    get_provider(target.provider)  # without which nothing can be done
+def _load(target: Derived, claims: list[Claim], using: str, intake: Intake) -> list[tuple[Claim, writer.Row]]:
+    """The tasks with their rows, stored or from a box; tasks without go: deleted if the row is gone, failed if it can
+    never have been."""
+    _check_means(target)
     possible = []
     for claim in claims:
         if target.is_key(claim.object_id):
@@ -158,11 +187,23 @@ def _load(target: Target, claims: list[Claim], using: str, intake: Intake) -> li
         message = f"The key of {target.model._meta.label} has changed its type: no object can have this one."
         failure = Failure("input", "ImpossibleKey", message, about=target.name_of(claim.object_id))
         intake.failures.append((claim, failure))
-    rows = writer.load(target, [claim.object_id for claim in possible], using)
-    gone = [claim for claim in possible if claim.object_id not in rows]
+    unboxed, failures = unboxing.unbox(target, [claim for claim in possible if claim.is_boxed], using)
+    intake.failures += failures
+    stored = [claim for claim in possible if not claim.is_boxed]
+    rows = writer.load(target, [claim.object_id for claim in stored], using)
+    gone = [claim for claim in stored if claim.object_id not in rows]
     if gone:
         ledger.discard(gone, using=using)
-    return [(claim, rows[claim.object_id]) for claim in possible if claim.object_id in rows]
+    return [(claim, rows[claim.object_id]) for claim in stored if claim.object_id in rows] + unboxed
+
+
+def _check_means(target: Derived) -> None:
+    """Raise ConfigurationError without what nothing can be done without."""
+    if isinstance(target, Target):
+        get_provider(target.provider)
+    elif isinstance(target, Splitting):
+        pieces.require()
+        assert target.parent_field
 
 
 def _read(
@@ -181,7 +222,7 @@ def _read(
             text = source_text(row.instance, target, provider)
         except SourceError as exc:
             about = target.name_of(claim.object_id)
-            intake.failures.append((claim, Failure.of(exc, about=about, private=_words(row.instance))))
+            intake.failures.append((claim, Failure.of(exc, about=about, private=words(row.instance))))
             continue
         item = Item(claim, target, using, text, row.xmin)
         if not text.text:
@@ -193,7 +234,7 @@ def _read(
     return items
 
 
-def _words(instance: Any) -> list[str]:
+def words(instance: Any) -> list[str]:
     """The texts that an object holds, but for its key, which is no secret."""
     values = {name: value for name, value in vars(instance).items() if name != instance._meta.pk.attname}
     return [value for value in values.values() if isinstance(value, str)]

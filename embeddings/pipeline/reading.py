@@ -13,16 +13,25 @@ from embeddings.ledger import Claim
 from embeddings.pipeline import intake
 from embeddings.pipeline.finishing import Finisher
 from embeddings.pipeline.hand import Hand, Outcome
+from embeddings.pipeline.splitting import Splitter
 
 
 class Reader:
-    """Reads for one drain: what needs no provider is finished, the rest becomes requests in its hand."""
+    """Reads for one drain: what needs no provider is finished or split, the rest becomes requests in its hand."""
 
-    def __init__(self, hand: Hand, outcome: Outcome, finisher: Finisher, keep_alive: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        hand: Hand,
+        outcome: Outcome,
+        finisher: Finisher,
+        splitter: Splitter,
+        keep_alive: Callable[[], object],
+    ) -> None:
         """`keep_alive` is called between slow statements and texts, so that leases outlast them."""
         self._hand = hand
         self._outcome = outcome
         self._finisher = finisher
+        self._splitter = splitter
         self._keep_alive = keep_alive
 
     def read(self, claims: Sequence[Claim], using: str) -> None:
@@ -47,6 +56,7 @@ class Reader:
         for claim, failure in taken.failures:
             self._outcome.failed += ledger.fail([claim], failure, is_final=True, using=using)
         self._hand.ready.extend(taken.requests)
+        self._splitter.split(taken.long_rows, using)
 
     def _split(self, claims: Sequence[Claim], using: str, exc: Exception) -> None:
         """What could not be read in one piece, in halves; a table that somebody has locked is left for later."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from embeddings import conf, ledger, limiter
 from embeddings.exceptions import ConfigurationError
 from embeddings.ledger import Claim
 from embeddings.providers import get_provider
+from embeddings.registry import NO_PROVIDER
+
+# Texts are split by the thread that also settles: answers wait no longer for it than for this many.
+SPLITS_AT_ONCE = 16
 
 
 def working_providers() -> list[str]:
@@ -46,9 +50,18 @@ def suspects_at_once() -> int:
     return math.isqrt(settings.batch_size) if settings.max_crashes > 2 else 1
 
 
+def lanes_with(providers: Iterable[str]) -> list[str]:
+    """What to claim for: texts to split first, which gives the providers something to do; none with the app off."""
+    return [NO_PROVIDER, *providers] if conf.current().enabled else []
+
+
+def limit(lane: str) -> int:
+    """How many tasks of a lane are claimed at once."""
+    return SPLITS_AT_ONCE if lane == NO_PROVIDER else conf.current().batch_size
+
+
 def next_batches(lanes: Sequence[str], *, worker: str) -> Iterator[tuple[list[Claim], str]]:
-    """The most urgent tasks of each provider, and their database."""
-    settings = conf.current()
-    for using in settings.databases:
+    """The most urgent tasks of each lane, and their database."""
+    for using in conf.current().databases:
         for alias in lanes:
-            yield ledger.claim(alias, settings.batch_size, worker=worker, using=using), using
+            yield ledger.claim(alias, limit(alias), worker=worker, using=using), using

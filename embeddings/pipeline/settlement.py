@@ -124,7 +124,7 @@ def _write(target: Target, token: UUID, settlements: list[Settlement], using: st
         writer.clear_vectors(target, cleared, using)
     provider = get_provider(target.provider)
     ledger.complete(
-        [_completion(s) for s in settlements],
+        [completion_of(s) for s in settlements],
         model_id=provider.model_id,
         dimensions=provider.dimensions,
         token=token,
@@ -132,7 +132,8 @@ def _write(target: Target, token: UUID, settlements: list[Settlement], using: st
     )
 
 
-def _completion(settlement: Settlement) -> Completion:
+def completion_of(settlement: Settlement) -> Completion:
+    """What the ledger records of it."""
     item = settlement.item
     return Completion(
         id=item.claim.id,

@@ -17,4 +17,5 @@ WHERE id = ANY(ARRAY(
     ORDER BY sort_key
     FOR UPDATE SKIP LOCKED
 ))
-RETURNING id, content_type_id, object_id, field, fingerprint, version, attempts, crashes, sort_key, provider
+RETURNING id, content_type_id, object_id, field, fingerprint, version, attempts, crashes, sort_key, provider,
+    payload

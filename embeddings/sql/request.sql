@@ -6,13 +6,17 @@ WITH requested AS (
         %(priorities)s::text[], %(head_starts)s::float8[], %(delays)s::float8[], %(fingerprints)s::text[]
     ) AS r (content_type_id, object_id, field, provider, priority, head_start, delay, fingerprint)
 ), changed AS (
-    SELECT r.* FROM requested r
+    SELECT r.*, t.batch_id IS DISTINCT FROM %(batch_id)s::bigint AS is_new_to_batch FROM requested r
     LEFT JOIN embeddings_embeddingtask t USING (content_type_id, object_id, field)
     WHERE t.id IS NULL OR NOT (
         t.status IN ('completed', 'empty') AND t.provider = r.provider
         AND t.fingerprint = r.fingerprint AND r.fingerprint <> ''
     )
     ORDER BY r.content_type_id, r.object_id, r.field
+), counted AS (
+    UPDATE embeddings_embeddingbatch SET total = total + joining.number
+    FROM (SELECT count(*) AS number FROM changed WHERE is_new_to_batch) AS joining
+    WHERE id = %(batch_id)s::bigint AND joining.number > 0
 )
 INSERT INTO embeddings_embeddingtask AS task (
     content_type_id, object_id, field, provider, status, priority, sort_key, available_at, batch_id,
@@ -51,7 +55,15 @@ ON CONFLICT (content_type_id, object_id, field) DO UPDATE SET
             THEN LEAST(task.sort_key, excluded.sort_key)
         ELSE excluded.sort_key
     END,
-    batch_id = excluded.batch_id,
+    -- A request without a batch leaves a task in its own until it is done (docs/decisions/0009).
+    batch_id = COALESCE(
+        excluded.batch_id, CASE WHEN task.status NOT IN ('completed', 'empty') THEN task.batch_id END
+    ),
+    is_shared = CASE
+        WHEN excluded.batch_id = task.batch_id AND task.status NOT IN ('completed', 'empty') THEN task.is_shared
+        WHEN excluded.batch_id IS NULL THEN task.batch_id IS NOT NULL AND task.status NOT IN ('completed', 'empty')
+        ELSE task.status IN ('processing', 'rate_limited', 'pending', 'scheduled')
+    END,
     version = task.version + 1,
     fingerprint = CASE WHEN %(is_overwritten)s THEN '' ELSE task.fingerprint END,
     attempts = 0,

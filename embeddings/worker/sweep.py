@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from embeddings import cleanup, conf, heartbeats, jobs, ledger, limiter, registry, timeouts
+from embeddings.models import EmbeddingOperation
 from embeddings.worker.databases import errors_logged
 from embeddings.worker.patience import ANSWER_SECONDS
 
@@ -34,6 +35,7 @@ class Sweep:
             self._beat()  # First: who looks for the dead has shown that it lives.
             self._free()
             self._poke(is_coalesced=is_coalesced)
+            self._poke_operator(is_coalesced=is_coalesced)
             self._clean_up()
 
     def _beat(self) -> None:
@@ -65,10 +67,17 @@ class Sweep:
         self._may_have_leftovers = True
 
     def _poke(self, *, is_coalesced: bool) -> None:
-        aliases = conf.provider_aliases() if conf.current().enabled else []
-        lanes = [*limiter.open_lanes(aliases), *limiter.due_probes(aliases)]
-        if lanes and any(ledger.has_claimable(lanes, using=using) for using in conf.current().databases):
+        if not conf.current().enabled:
+            return
+        aliases = conf.provider_aliases()
+        lanes = [registry.NO_PROVIDER, *limiter.open_lanes(aliases), *limiter.due_probes(aliases)]
+        if any(ledger.has_claimable(lanes, using=using) for using in conf.current().databases):
             jobs.poke(is_coalesced=is_coalesced, patience_seconds=ANSWER_SECONDS)
+
+    def _poke_operator(self, *, is_coalesced: bool) -> None:
+        databases = conf.current().databases if conf.current().enabled else ()
+        if any(EmbeddingOperation.objects.using(using).free().exists() for using in databases):
+            jobs.poke_operator(is_coalesced=is_coalesced, patience_seconds=ANSWER_SECONDS)
 
     def _clean_up(self) -> None:
         if time.monotonic() - self._cleaned_at >= conf.current().cleanup_interval_hours * 3600:
@@ -79,5 +88,5 @@ class Sweep:
 def _adopt_strays() -> None:
     """The settings may name another provider for a field than when its tasks were requested."""
     for using in conf.current().databases:
-        for target in registry.all_targets():
+        for target in registry.all_derived():
             ledger.adopt(target.content_type_id(using), target.field, target.provider, using=using)

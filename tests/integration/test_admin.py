@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from embeddings import exceptions
-from embeddings.admin import counting, explanations
+from embeddings.admin import boxes, counting, explanations
 from embeddings.models import (
     CANCELLABLE,
     RETRYABLE,
@@ -295,6 +295,45 @@ class TestDetail:
         html = page(staff("view_embeddingtask", "view_article"), task_page(task))
 
         assert ">Our secret plans</a>" in html
+
+    def test_detail__of_a_box_says_that_nothing_is_stored_yet(self, admin_client):
+        boxed = Post.objects.create_boxed(title="<b>Our plans</b>", body="Zürich")
+        task = EmbeddingTask.objects.get()
+
+        html = page(admin_client, task_page(task))
+
+        assert f"Post {boxed.entity_id} (boxed: not stored yet)" in html
+        for line in (
+            "&quot;body&quot;: &quot;Zürich&quot;,\n",
+            "&quot;title&quot;: &quot;&lt;b&gt;Our plans&lt;/b&gt;&quot;",
+        ):
+            assert line in html
+
+    def test_detail__keeps_a_box_from_who_may_not_view_such_objects(self, staff):
+        Article.objects.create_boxed(slug="a", title="Our secret plans")
+        task = EmbeddingTask.objects.get()
+
+        html = page(staff("view_embeddingtask"), task_page(task))
+
+        assert "Our secret plans" not in html
+        assert boxes.HIDDEN in html
+
+    def test_detail__of_a_box_that_failed_says_what_to_do(self, admin_client):
+        failed = make_task(Status.FAILED, payload={"model": "testapp.post", "fields": {"title": "x"}})
+
+        html = page(admin_client, task_page(failed))
+
+        assert explanations.BOX_REFUSED.partition("(")[0] in html
+
+    def test_list__neither_links_nor_loads_what_is_not_stored_yet(self, admin_client):
+        boxed = Article.objects.create_boxed(slug="a", title="Our secret plans")
+
+        with CaptureQueriesContext(connection) as queries:
+            html = page(admin_client, LIST)
+
+        assert f"Article {boxed.entity_id}" in html
+        assert f"/admin/content/article/{boxed.entity_id}/" not in html
+        assert not any('"payload",' in query["sql"] for query in queries)
 
     def test_detail__retries_for_nobody_who_may_not_see_it(self, staff):
         task = make_task(Status.FAILED)

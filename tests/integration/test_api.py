@@ -458,7 +458,7 @@ class TestSchema:
         call_command("spectacular", "--fail-on-warn", "--validate", "--file", str(tmp_path / "schema.yml"))
 
         schema = (tmp_path / "schema.yml").read_text()
-        for path in ("queue/status/", "tasks/", "tasks/{task_id}/", "tasks/{task_id}/retry/", "search/"):
+        for path in ("queue/status/", "tasks/", "tasks/{task_id}/", "tasks/{task_id}/retry/", "search/", "texts/"):
             assert f"{API}{path}:" in schema
 
     def test_schema__is_for_those_who_are_logged_in(self, client, user):

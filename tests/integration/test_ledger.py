@@ -21,7 +21,7 @@ import embeddings
 from embeddings import ledger, pipeline
 from embeddings.failure import Failure
 from embeddings.ledger import Claim, Completion, Request, sweeps
-from embeddings.models import EmbeddingBatch, EmbeddingTask, ProviderState, Status, WorkerStatus
+from embeddings.models import OPEN, EmbeddingBatch, EmbeddingTask, ProviderState, Status, WorkerStatus
 from embeddings.providers.dummy import DummyProvider
 from tests.integration import sessions
 from tests.ledger_rows import make_task
@@ -261,15 +261,74 @@ def test_request__of_nothing_asks_nothing(django_assert_num_queries: Any) -> Non
         assert ledger.request([]) == []
 
 
-def test_request__belongs_to_the_latest_batch_until_a_save() -> None:
-    first, second = EmbeddingBatch.objects.create(name="1"), EmbeddingBatch.objects.create(name="2")
+def make_batches() -> tuple[EmbeddingBatch, EmbeddingBatch]:
+    return EmbeddingBatch.objects.create(name="1"), EmbeddingBatch.objects.create(name="2")
+
+
+def test_request__belongs_to_the_latest_batch() -> None:
+    first, second = make_batches()
 
     ledger.request([request_for(1)], batch_id=first.pk)
     ledger.request([request_for(1)], batch_id=second.pk)
-    assert tasks().get().batch_id == second.pk
+
+    task = tasks().get()
+    assert (task.batch_id, task.is_shared) == (second.pk, True)  # the first wants it still
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s not in {Status.COMPLETED, Status.EMPTY}])
+def test_request__without_a_batch_leaves_a_task_in_its_own_until_it_is_done(status: Status) -> None:
+    batch, _ = make_batches()
+    make_task(status, object_id="1", batch=batch)
 
     ledger.request([request_for(1)])
-    assert tasks().get().batch_id is None  # rolling the batch back must not cancel what a user has saved since
+
+    task = tasks().get()
+    assert (task.batch_id, task.is_shared) == (batch.pk, True)
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.EMPTY])
+def test_request__without_a_batch_takes_a_task_that_is_done_out_of_its_own(status: Status) -> None:
+    batch, _ = make_batches()
+    make_task(status, object_id="1", batch=batch, is_shared=True)
+
+    ledger.request([request_for(1)])
+
+    task = tasks().get()
+    assert (task.batch_id, task.is_shared) == (None, False)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_request__a_batch_shares_what_was_open_before(status: Status) -> None:
+    batch, _ = make_batches()
+    make_task(status, object_id="1")
+
+    ledger.request([request_for(1)], batch_id=batch.pk)
+
+    task = tasks().get()
+    assert (task.batch_id, task.is_shared) == (batch.pk, status in OPEN)
+
+
+def test_request__a_batch_that_asks_twice_shares_with_nobody() -> None:
+    batch, _ = make_batches()
+
+    ledger.request([request_for(1)], batch_id=batch.pk)
+    ledger.request([request_for(1)], batch_id=batch.pk)
+    assert not tasks().get().is_shared
+
+    ledger.request([request_for(1)])
+    ledger.request([request_for(1)], batch_id=batch.pk)
+    assert tasks().get().is_shared
+
+
+def test_request__counts_in_its_batch_what_is_new_to_it() -> None:
+    first, second = make_batches()
+
+    ledger.request([request_for(1), request_for(2)], batch_id=first.pk)
+    ledger.request([request_for(2), request_for(3)], batch_id=first.pk)
+    ledger.request([request_for(3), request_for(3)], batch_id=second.pk)
+    ledger.request([request_for(4)])
+
+    assert list(EmbeddingBatch.objects.order_by("pk").values_list("total", flat=True)) == [3, 1]
 
 
 def test_request__delay_that_runs_is_not_prolonged() -> None:

@@ -29,7 +29,7 @@ def run(*arguments: str, **options: object) -> str:
     return out.getvalue()
 
 
-def progress_of(batch: EmbeddingBatch) -> dict[str, int]:
+def progress_of(batch: EmbeddingBatch) -> stats.BatchProgress:
     return stats.batch_progress([batch.pk])[batch.pk]
 
 
@@ -52,10 +52,10 @@ def test_requeue_missing__queues_a_batch_with_low_priority(drain):
     batch = EmbeddingBatch.objects.get()
     assert f"Queued 30 rows as batch {batch.pk}" in output
     assert batch.total == 30
-    assert progress_of(batch) == {"open": 30, "done": 0, "failed": 0, "cancelled": 0}
+    assert progress_of(batch) == stats.BatchProgress(total=30, open=30)
     assert set(EmbeddingTask.objects.values_list("priority", flat=True)) == {"low"}
     drain()
-    assert progress_of(batch)["done"] == 30
+    assert progress_of(batch).done == 30
     assert not Post.objects.filter(embedding=None).exists()
 
 
@@ -158,7 +158,7 @@ def test_requeue_missing__rollback_cancels_what_waits(drain):
     output = run("--rollback", str(batch.pk))
 
     assert f"Cancelled 4 tasks of batch {batch.pk}; 1 no longer waited." in output
-    assert progress_of(batch)["cancelled"] == 4
+    assert progress_of(batch).cancelled == 4
     assert ledger.held([claim], using="default") == {done.pk}
     batch.refresh_from_db()
     assert batch.rolled_back_at is not None

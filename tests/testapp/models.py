@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models.functions import Length
 from pgvector.django import VectorField
 
+from embeddings.chunks import Chunk, Chunking
 from embeddings.fields import EmbeddingField
 from embeddings.managers import EmbeddingManager
 
@@ -71,6 +75,8 @@ class Restaurant(Place):
     menu = models.TextField()
     menu_embedding = EmbeddingField(source=["name", "menu"], dimensions=DIMENSIONS)
 
+    objects = EmbeddingManager()
+
 
 class Author(models.Model):
     name = models.CharField(max_length=100)
@@ -93,9 +99,76 @@ class Receipt(models.Model):
     merchant_embedding = EmbeddingField(source="merchant", dimensions=DIMENSIONS)
     text_embedding = EmbeddingField(source="text", dimensions=DIMENSIONS)
 
+    objects = EmbeddingManager()
+
 
 class Foreign(models.Model):
     """As in an app that one cannot edit: registered from outside, in this app's config."""
 
     words = models.TextField()
     vector = VectorField(dimensions=DIMENSIONS, null=True)
+
+
+class Sender(models.Model):
+    name = models.CharField(max_length=100)
+
+
+class Parcel(models.Model):
+    """For boxes: a UUID key, a unique value, a reference, and values that are not JSON's own."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    slug = models.SlugField(unique=True)
+    text = models.TextField(blank=True)
+    sender = models.ForeignKey(Sender, models.CASCADE, null=True, blank=True)
+    weight = models.DecimalField(max_digits=6, decimal_places=2, default=Decimal("1.50"))
+    due_at = models.DateTimeField(null=True, blank=True)
+    takes = models.DurationField(null=True, blank=True)
+    seal = models.BinaryField(default=b"", blank=True)
+    contents = models.JSONField(default=dict, blank=True, encoder=DjangoJSONEncoder)
+    rank = models.FloatField(null=True, blank=True)
+    scan = models.FileField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    length = models.GeneratedField(expression=Length("text"), output_field=models.IntegerField(), db_persist=True)
+    state = models.CharField(max_length=20, db_default="new")
+    embedding = EmbeddingField(source=["text", "sender.name"], dimensions=DIMENSIONS)
+
+    objects = EmbeddingManager()
+
+
+class Doc(models.Model):
+    """A long text, split into chunks."""
+
+    title = models.CharField(max_length=200, blank=True, default="")
+    content = models.TextField(blank=True, default="")
+    views = models.IntegerField(default=0)
+    chunking = Chunking(source="content", context="title", tokens=60, overlap=10)
+
+    objects = EmbeddingManager()
+
+
+class DocChunk(Chunk):
+    doc = models.ForeignKey(Doc, models.CASCADE, related_name="chunks")
+    embedding = EmbeddingField(source=["context", "text"], dimensions=DIMENSIONS)
+
+
+class Course(models.Model):
+    title = models.CharField(max_length=100)
+
+
+class Chapter(models.Model):
+    """Split from a related object's context, if at all; with a key of its own kind."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    course = models.ForeignKey(Course, models.CASCADE)
+    text = models.TextField()
+    note = models.TextField(blank=True, default="")
+    is_public = models.BooleanField(default=True)
+    passages = Chunking(source=["text", "note"], context="course.title", tokens=60, overlap=0, when="is_wanted")
+
+    def is_wanted(self) -> bool:
+        return self.is_public
+
+
+class ChapterChunk(Chunk):
+    chapter = models.ForeignKey(Chapter, models.CASCADE)
+    embedding = EmbeddingField(source=["context", "text"], dimensions=DIMENSIONS)

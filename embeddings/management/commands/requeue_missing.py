@@ -4,22 +4,22 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from embeddings import conf, registry, requeue
+from embeddings import conf, operations, registry, requeue
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import EmbeddingBatch, Priority
-from embeddings.registry import Target
+from embeddings.registry import Derived
 from embeddings.requeue import Survey
 
 NOTHING = "Nothing to queue: no row that was asked for is without its vector, or it is queued already."
 
-# A target on one database.
-Place = tuple[Target, str]
+# A target, or a text to split, on one database.
+Place = tuple[Derived, str]
 
 
 def _positive(value: str) -> int:
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="Only count: rows, tokens, cost, time.")
         parser.add_argument("--yes", action="store_true", help="Do not ask.")
         parser.add_argument("--model", action="append", metavar="APP.MODEL[.FIELD]", help="Only these; repeatable.")
-        parser.add_argument("--missing", action="store_true", help="Only rows that have text but no vector.")
+        parser.add_argument("--missing", action="store_true", help="Only rows that have text but no vector or chunk.")
         parser.add_argument("--stale", action="store_true", help="Only rows whose text or embedding model changed.")
         parser.add_argument("--failed", action="store_true", help="Only rows whose last attempt failed.")
         parser.add_argument("--priority", choices=Priority.values, default=Priority.LOW, help="Default: low.")
@@ -71,8 +71,8 @@ class Command(BaseCommand):
             raise CommandError(f"EMBEDDINGS['DATABASES'] has no {given!r}; it has {', '.join(databases)}.")
         return databases if given is None else (given,)
 
-    def _targets(self, labels: list[str] | None) -> list[Target]:
-        found = [t for label in labels for t in registry.get(label)] if labels else registry.all_targets()
+    def _targets(self, labels: list[str] | None) -> list[Derived]:
+        found = [t for label in labels for t in registry.get(label)] if labels else registry.all_derived()
         return list(dict.fromkeys(found))
 
     def _survey(self, places: list[Place], chosen: frozenset[requeue.Condition], page_size: int) -> list[Survey]:
@@ -83,8 +83,8 @@ class Command(BaseCommand):
             ]
         for survey in surveys:
             self.stdout.write(f"{_name(survey)}: {_counts(survey)}.")
-        wanted = sum(survey.wanted for survey in surveys)
-        self.stdout.write(f"To queue: {wanted:,} rows, {_price(surveys)}." if wanted else NOTHING)
+        wanted = any(survey.wanted for survey in surveys)
+        self.stdout.write(f"To queue: {_work(surveys)}." if wanted else NOTHING)
         return surveys
 
     def _is_wanted(self, surveys: list[Survey]) -> bool:
@@ -126,7 +126,7 @@ class Command(BaseCommand):
         where = "" if using == "default" else f" --database {using}"
         self.stdout.write(
             self.style.SUCCESS(
-                f"Queued {queued:,} rows as batch {batch.pk}. "
+                f"Queued {_amount(surveys, 'queued')} as batch {batch.pk}. "
                 f"To undo what still waits: manage.py requeue_missing --rollback {batch.pk}{where}"
             )
         )
@@ -136,7 +136,7 @@ class Command(BaseCommand):
         batch = EmbeddingBatch.objects.using(using).filter(pk=pk).first()
         if batch is None:
             raise CommandError(f"There is no batch {pk} in database {using!r}.")
-        result = requeue.roll_back(batch)
+        result = operations.roll_back(batch)
         self.stdout.write(f"Cancelled {result.changed:,} tasks of batch {pk}; {result.skipped:,} no longer waited.")
 
     @contextmanager
@@ -159,6 +159,23 @@ def _counts(survey: Survey) -> str:
     if survey.gone:
         parts.append(f"{survey.gone:,} tasks of deleted rows")
     return ", ".join(parts) or "no rows"
+
+
+def _amount(surveys: list[Survey], count: Literal["wanted", "queued"]) -> str:
+    """ "1,200 rows", "the chunks of 7 objects", or both."""
+    rows = sum(getattr(survey, count) for survey in surveys if not survey.is_splitting)
+    texts = sum(getattr(survey, count) for survey in surveys if survey.is_splitting)
+    parts = [f"{rows:,} rows"] if rows or not texts else []
+    if texts:
+        parts.append(f"the chunks of {texts:,} {'objects' if texts > 1 else 'object'}")
+    return " and ".join(parts)
+
+
+def _work(surveys: list[Survey]) -> str:
+    """ "1,200 rows, about 12,000 tokens, $0.0002, 30 s", and what is not known before texts are split."""
+    is_splitting = any(survey.wanted for survey in surveys if survey.is_splitting)
+    later = "; what chunks cost is known once the texts are split" if is_splitting else ""
+    return f"{_amount(surveys, 'wanted')}, {_price(surveys)}{later}"
 
 
 def _price(surveys: list[Survey]) -> str:

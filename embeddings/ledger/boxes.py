@@ -1,0 +1,36 @@
+"""Boxes: tasks that carry the object that they are for, until it is stored together with its vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+
+from embeddings.ledger.records import Claim, Request
+from embeddings.ledger.requests import request
+from embeddings.ledger.statements import delete, held_tasks, tasks_of
+
+
+def box(wish: Request, payload: dict[str, Any], *, using: str) -> int | None:
+    """Open the task of an object that is not stored yet, with the object; returns its id.
+
+    None, and nothing is changed, if there is a box with this key already. What is left of an object that had the key
+    before is taken over.
+    """
+    with transaction.atomic(using=using):
+        (task_id,) = request([wish], is_overwritten=True, using=using)
+        if tasks_of(using).filter(pk=task_id, payload__isnull=True).update(payload=payload):
+            return task_id
+        transaction.set_rollback(True, using=using)
+    return None
+
+
+def unbox(claims: Iterable[Claim], *, using: str) -> int:
+    """Empty the boxes of objects that this transaction has stored; returns how many. Lock the tasks first."""
+    return held_tasks(claims, using).update(payload=None)
+
+
+def discard_box(task_id: int, *, using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Throw a box away, with what it holds and its task; returns whether there was one. A lease on it is lost."""
+    return bool(delete(tasks_of(using).filter(pk=task_id, payload__isnull=False)))
