@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions, status, views
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 
 class Conflict(exceptions.APIException):
@@ -41,7 +42,8 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
     response = views.exception_handler(exc, context)
     if response is None or not isinstance(exc, exceptions.APIException):
         return None
-    response.data = {"success": False, "error": {"code": _code(exc), "message": " ".join(_sentences(exc.detail))}}
+    text = " ".join(sentence(*each) for each in messages(exc.detail))
+    response.data = {"success": False, "error": {"code": _code(exc), "message": text}}
     return response
 
 
@@ -51,13 +53,22 @@ def _code(exc: exceptions.APIException) -> str:
     return str(getattr(exc.detail, "code", exc.default_code))
 
 
-def _sentences(detail: Any, name: str = "") -> Iterator[str]:
-    """The messages of one error or, each with the name of its parameter, of all fields of a validation."""
+def messages(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """(field, message) of everything in the detail of an error; "items.2.price" is of the second of `items`.
+
+    The field is "" of what concerns no single one.
+    """
     if isinstance(detail, dict):
         for key, value in detail.items():
-            yield from _sentences(value, key)
+            step = str(key + 1) if isinstance(key, int) else key
+            at = path if key == api_settings.NON_FIELD_ERRORS_KEY else f"{path}.{step}".lstrip(".")
+            yield from messages(value, at)
     elif isinstance(detail, list):
         for value in detail:
-            yield from _sentences(value, name)
+            yield from messages(value, path)
     else:
-        yield f"{name}: {detail}" if name else str(detail)
+        yield path, str(detail)
+
+
+def sentence(field: str, message: str) -> str:
+    return f"{field}: {message}" if field else message

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from rest_framework.exceptions import ValidationError
-from rest_framework.settings import api_settings
 
 import embeddings
+from embeddings.api import problems
 from embeddings.models import EmbeddingBatch
 from project.content.api.receipt_serializers import ReceiptSerializer
 from project.content.models import Receipt, ReceiptItem
@@ -30,7 +30,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.message}" if self.field else self.message
+        return problems.sentence(self.field, self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +72,8 @@ def _sort(rows: Sequence[Any]) -> tuple[list[dict[str, Any]], list[Rejected]]:
         try:
             valid.append(serializer.run_validation(row))
         except ValidationError as exc:
-            rejected.append(Rejected(position, tuple(_problems(exc.detail))))
+            rejected.append(Rejected(position, tuple(Problem(*each) for each in problems.messages(exc.detail))))
     return valid, rejected
-
-
-def _problems(detail: Any, path: tuple[str, ...] = ()) -> Iterator[Problem]:
-    """The messages of a validation, each with the path to its field; items are counted from 1, as receipts are."""
-    if isinstance(detail, dict):
-        for name, value in detail.items():
-            step = str(name + 1) if isinstance(name, int) else name
-            yield from _problems(value, path if name == api_settings.NON_FIELD_ERRORS_KEY else (*path, step))
-    elif isinstance(detail, list):
-        for value in detail:
-            yield from _problems(value, path)
-    else:
-        yield Problem(".".join(path), str(detail))
 
 
 def _store(receipts: list[dict[str, Any]], user: AbstractBaseUser | None) -> None:
