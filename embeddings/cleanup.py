@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from embeddings import conf
+from embeddings import conf, model_ids
 from embeddings.models import DirectText, EmbeddingBatch, EmbeddingOperation, ProviderCall, WorkerStatus
 
 # Rows that one statement deletes, so that it stays short.
@@ -16,9 +16,9 @@ BATCH = 1_000
 
 
 def clean_up(days: int | None = None) -> int:
-    """Delete requests, direct texts, ended workers and operations, and emptied batches; returns how many.
+    """Delete requests, direct texts, ended workers and operations, emptied batches and models without vectors.
 
-    They go when they are older than `days` (default: the setting; 0 keeps all).
+    They go when they are older than `days` (default: the setting; 0 keeps all). Returns how many.
     """
     days = conf.current().cleanup_retention_days if days is None else days
     if not days:
@@ -29,6 +29,7 @@ def clean_up(days: int | None = None) -> int:
     deleted += _delete(WorkerStatus.objects.using(first).filter(heartbeat_at__lt=before))
     deleted += _delete(DirectText.objects.using(first).filter(created_at__lt=before))
     for using in databases:
+        deleted += model_ids.forget_unused(using=using)
         deleted += _delete(EmbeddingOperation.objects.using(using).filter(finished_at__lt=before))
         emptied = EmbeddingBatch.objects.using(using).filter(created_at__lt=before, tasks=None)
         deleted += _delete(emptied.exclude(operations__finished_at=None, operations__isnull=False))

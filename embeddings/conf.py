@@ -51,6 +51,8 @@ class EmbeddingSettings:
     lease_seconds: float = 40.0
     # A provider request still unanswered after this is given up.
     request_timeout_seconds: float = 300.0
+    # A search waits so long for its query's vector, and then does without: by keyword.
+    search_timeout_seconds: float = 2.0
     # A worker looks for due tasks, expired leases and lost pokes this often; rounded to whole seconds, at least 1.
     sweep_seconds: float = 1.0
     # One job works at most this long, then hands on to the next.

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models.expressions import DatabaseDefault
 
-from embeddings import bulk, conf, immediate, jobs, ledger, payload, registry, writer
+from embeddings import bulk, conf, immediate, jobs, ledger, model_ids, payload, registry, writer
 from embeddings.exceptions import ConfigurationError
 from embeddings.pipeline import storing
 from embeddings.pipeline.intake import Effect, Item, Settlement
@@ -66,6 +66,7 @@ def create_now(model: type[M], values: Mapping[str, Any], *, field: str | None, 
     provider = get_provider(target.provider)
     text = source_text(instance, target, provider)
     made = immediate.make(text, provider) if text.text else None
+    model_ids.record(target, provider, using=using)
     with transaction.atomic(using=using):
         writer.insert(target, instance, made and made.vector, using)
         _settle(instance, target, text, made, using)

@@ -33,14 +33,14 @@ class EmbeddingField(VectorField):
         priority: str = Priority.NORMAL,
         delay: float = 0.0,
         when: registry.Predicate | None = None,
-        words: str | None = None,
+        words: str = "",
         **kwargs: Any,
     ) -> None:
         """`source`: field names, dotted relation paths, a method's name, or a callable that takes the instance.
 
         `half` stores 16-bit floats. `delay` is seconds that saves are collected before the object is embedded.
         `when` (a method's name or a callable) says whether an object should be embedded at all.
-        `words` names the model's SearchVectorField that search by keyword reads.
+        `words` names a SearchVectorField of the model, usually a GeneratedField, that searches by keyword read.
         """
         kwargs.setdefault("null", True)
         kwargs.setdefault("blank", True)

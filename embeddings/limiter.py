@@ -35,6 +35,11 @@ def open_lanes(aliases: Iterable[str]) -> list[str]:
     return [alias for alias in aliases if alias not in closed]
 
 
+def is_open_to_searches(alias: str) -> bool:
+    """Whether a search may ask the provider once: a rate limit, which a backfill may have met, does not forbid it."""
+    return not _states().filter(alias=alias, blocked_reason__in=_NEEDS_PROBE).exists()
+
+
 def due_probes(aliases: Iterable[str]) -> list[str]:
     """Those of the providers with an open circuit that it is time to ping."""
     due = _states().filter(_IS_OVER, alias__in=list(aliases), blocked_reason__in=_NEEDS_PROBE)

@@ -28,12 +28,15 @@ class EmbeddingQuerySet(models.QuerySet[M]):
         clone.degraded = self.degraded
         return clone
 
-    def search(self, query: str, *, mode: SearchMode = "hybrid", field: str | None = None) -> EmbeddingQuerySet[M]:
+    def search(
+        self, query: str, *, mode: SearchMode = "hybrid", field: str | None = None, candidates: int = search.CANDIDATES
+    ) -> EmbeddingQuerySet[M]:
         """The objects of this queryset that match `query`, best first, each with `score` and `found_by`.
 
-        `field` names the embedded field where the model has several.
+        `field` names the embedded field where the model has several. At most `candidates` are found by meaning, and as
+        many by words.
         """
-        return search.search(self, query, mode=mode, field=field)
+        return search.search(self, query, mode=mode, field=field, candidates=candidates)
 
     def create_boxed(self, *, field: str | None = None, **values: Any) -> Boxed:
         """Create an object that appears together with its vector, in the background; returns at once, with its key.

@@ -87,8 +87,8 @@ def regenerate(
     """Make every vector of a model (or "app.model", or one field) anew in the background; returns at once.
 
     The old vectors stay until the new ones come; a model that is split has those of its chunks. If a regenerate of
-    this target runs already, that one is returned. `by` names who asks for it, `using` the database (default: where the model is written). Raises ConfigurationError
-    if nothing is embedded under `target`, or no worker would do it.
+    this target runs already, that one is returned. `by` names who asks for it, `using` the database (default: where
+    the model is written). Raises ConfigurationError if nothing is embedded under `target`, or no worker would do it.
     """
     label, model = _named(target)
     match registry.get(label):

@@ -39,6 +39,16 @@ def _empty_redis(url: str) -> None:
         client.flushdb()
 
 
+@pytest.fixture(autouse=True)
+def _forget_what_a_process_remembers() -> None:
+    """Of providers that failed, queries' vectors, and rows that a test's end has removed."""
+    from embeddings import model_ids
+    from embeddings.search import lane, vectors
+
+    for module in (model_ids, lane, vectors):
+        module.forget()
+
+
 @pytest.fixture
 def redis_client(settings) -> Iterator[redis.Redis]:
     """The Redis of the test session, its database empty."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from django.contrib.postgres.search import SearchVectorField
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, Warning
 from django.core.exceptions import FieldDoesNotExist
@@ -14,6 +15,7 @@ from embeddings import conf, registry
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import Priority
 from embeddings.registry import Derived, Target
+from embeddings.search.words import words_field
 
 # An index of more dimensions cannot be built (pgvector README, "HNSW").
 MAX_INDEXED = {False: 2_000, True: 4_000}
@@ -144,6 +146,27 @@ def check_key(target: Derived) -> Iterator[CheckMessage]:
         )
 
 
+def _check_words(target: Target) -> Iterator[CheckMessage]:
+    name = words_field(target)
+    try:
+        is_one = not name or isinstance(_output_field(target.model._meta.get_field(name)), SearchVectorField)
+    except FieldDoesNotExist:
+        is_one = False
+    if not is_one:
+        yield Error(
+            f"{target.label} has words={name!r}, which is no SearchVectorField of {target.model._meta.label}.",
+            hint='Name one, such as: GeneratedField(expression=SearchVector("title", config="english"), '
+            "output_field=SearchVectorField(), db_persist=True)",
+            obj=target.model,
+            id="embeddings.E040",
+        )
+
+
+def _output_field(field: Any) -> Any:
+    """Of a GeneratedField, what it gives."""
+    return getattr(field, "output_field", field)
+
+
 _TARGET_CHECKS = (
     _check_provider_of,
     _check_dimensions,
@@ -152,4 +175,5 @@ _TARGET_CHECKS = (
     check_options,
     check_database_of,
     check_key,
+    _check_words,
 )

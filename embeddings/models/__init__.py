@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from embeddings.models.batch import EmbeddingBatch
 from embeddings.models.direct import DirectText
+from embeddings.models.model_id import TargetModelId
 from embeddings.models.operation import EmbeddingOperation
 from embeddings.models.provider import ProviderCall, ProviderState
 from embeddings.models.status import CANCELLABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
@@ -26,5 +27,6 @@ __all__ = [
     "ProviderCall",
     "ProviderState",
     "Status",
+    "TargetModelId",
     "WorkerStatus",
 ]

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from embeddings import ledger, writer
+from embeddings import ledger, model_ids, writer
 from embeddings.exceptions import SourceChanged, SourceError
 from embeddings.failure import Failure
 from embeddings.ledger import Completion
@@ -44,6 +44,7 @@ def settle(settlements: Iterable[Settlement]) -> Settled:
         groups[item.using, item.target, item.claim.token].append(settlement)
     settled = Settled()
     for (using, target, token), group in groups.items():
+        model_ids.record(target, get_provider(target.provider), using=using)
         with transaction.atomic(using=using):
             _settle_group(using, target, token, group, settled)
     return settled

@@ -11,7 +11,7 @@ from enum import Enum
 from django.core.exceptions import ValidationError
 from django.db import connections, models, transaction
 
-from embeddings import ledger, payload, writer
+from embeddings import ledger, model_ids, payload, writer
 from embeddings.exceptions import BoxError, SourceError
 from embeddings.pipeline.intake import Item, Settlement
 from embeddings.pipeline.settlement import completion_of
@@ -36,6 +36,7 @@ def store(settlement: Settlement) -> Stored:
     if not ledger.held([item.claim], using=item.using):
         return Stored.LOST
     instance = payload.unpack(item.claim.payload, item.using)
+    model_ids.record(item.target, get_provider(item.target.provider), using=item.using)
     with transaction.atomic(using=item.using):
         _insert(instance, settlement)
         if item.claim.id in ledger.lock([item.claim], using=item.using):

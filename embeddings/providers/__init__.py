@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from django.core.signals import setting_changed
@@ -9,16 +10,31 @@ from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
 from embeddings import conf
+from embeddings.conf import ProviderSettings
 from embeddings.exceptions import ConfigurationError
 from embeddings.providers.base import Embedded, Provider
 
-__all__ = ["Embedded", "Provider", "get_provider"]
+__all__ = ["Embedded", "Provider", "get_provider", "get_search_provider"]
 
 
 @cache
 def get_provider(alias: str) -> Provider:
     """The provider configured under `alias`; raises ConfigurationError with what to change."""
+    return _made(conf.provider_settings(alias))
+
+
+@cache
+def get_search_provider(alias: str) -> Provider:
+    """The provider under `alias`, made with SEARCH_TIMEOUT_SECONDS, for one who waits; raises ConfigurationError."""
     settings = conf.provider_settings(alias)
+    seconds = conf.current().search_timeout_seconds
+    # A provider may take a time limit of its own as an option.
+    shorter = {"TIMEOUT_SECONDS": seconds} if settings.options.get("TIMEOUT_SECONDS") else {}
+    return _made(replace(settings, timeout_seconds=seconds, options={**settings.options, **shorter}))
+
+
+def _made(settings: ProviderSettings) -> Provider:
+    alias = settings.alias
     try:
         provider_class = import_string(settings.backend)
     except Exception as exc:  # Its module may raise anything.
@@ -39,3 +55,4 @@ def get_provider(alias: str) -> Provider:
 def _reset(*, setting: str, **kwargs: object) -> None:
     if setting in {"EMBEDDINGS", "EMBEDDING_PROVIDERS"}:
         get_provider.cache_clear()
+        get_search_provider.cache_clear()

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from embeddings import exceptions
 from embeddings.api import filters, views
 from embeddings.models import EmbeddingBatch, EmbeddingTask, Status
-from embeddings.providers import get_provider
+from embeddings.providers import get_search_provider
 from project.content.models import Article
 from tests.ledger_rows import make_task
 from tests.testapp.models import Post, Receipt, Word
@@ -372,8 +372,8 @@ class TestSearch:
         client = api("view_article")
         self.search(client)
 
-        # Whether the provider may be asked; candidates by meaning, by words, by words without a vector; the objects.
-        with django_assert_num_queries(5):
+        # The query's vector and words are remembered: whether there are vectors of other models, and the search.
+        with django_assert_num_queries(2):
             assert len(self.search(client).json()["data"]["results"]) == 10
 
     def test_search__says_when_only_words_were_compared(self, api, monkeypatch):
@@ -450,7 +450,7 @@ def _break_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(texts: list[str]) -> None:
         raise exceptions.TransientError("It is down.")
 
-    monkeypatch.setattr(get_provider("default"), "embed", refuse)
+    monkeypatch.setattr(get_search_provider("default"), "embed", refuse)
 
 
 class TestSchema:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from decimal import Decimal
 
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Length
-from pgvector.django import VectorField
+from pgvector.django import HnswIndex, VectorField
 
 from embeddings.chunks import Chunk, Chunking
 from embeddings.fields import EmbeddingField
@@ -26,6 +28,29 @@ class Post(models.Model):
     embedding = EmbeddingField(source=["title", "body"], dimensions=DIMENSIONS)
 
     objects = EmbeddingManager()
+
+
+class Essay(models.Model):
+    """Words in a column of their own; an index on the vector."""
+
+    title = models.CharField(max_length=200)
+    body = models.TextField(blank=True, default="")
+    author = models.ForeignKey("Author", models.CASCADE, null=True)
+    luck = models.IntegerField(default=0)
+    words = models.GeneratedField(
+        expression=SearchVector("title", weight="A", config="english") + SearchVector("body", config="english"),
+        output_field=SearchVectorField(),
+        db_persist=True,
+    )
+    embedding = EmbeddingField(source=["title", "body"], dimensions=DIMENSIONS, words="words")
+
+    objects = EmbeddingManager()
+
+    class Meta:
+        indexes = [
+            GinIndex(fields=["words"], name="essay_words"),
+            HnswIndex(fields=["embedding"], opclasses=["vector_cosine_ops"], name="essay_embedding"),
+        ]
 
 
 class PinnedPost(Post):

@@ -28,6 +28,7 @@ OTHERS: dict[str, Any] = {
             "CIRCUIT_OPEN_SECONDS",
             "LEASE_SECONDS",
             "REQUEST_TIMEOUT_SECONDS",
+            "SEARCH_TIMEOUT_SECONDS",
             "SWEEP_SECONDS",
             "DRAIN_SECONDS",
             "GRACE_SECONDS",

@@ -21,7 +21,7 @@ ROWS: list[set[str]] = [
     {"derived"},
     {"registry", "context"},
     {"fields", "text", "payload"},
-    {"ledger", "limiter", "metrics", "heartbeats", "quotas", "timeouts"},
+    {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts"},
     {"writer", "chunk_rows"},
     {"pipeline.unboxing"},
     {"pipeline.intake"},

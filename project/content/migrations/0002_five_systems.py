@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ["index"],
+                "ordering": ("index",),
                 "abstract": False,
             },
         ),

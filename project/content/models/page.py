@@ -56,8 +56,6 @@ class PageChunk(Chunk):
     words = WordsField("context", "text")
     embedding = EmbeddingField(source=["context", "text"], dimensions=settings.EMBEDDING_DIMENSIONS, words="words")
 
-    objects = EmbeddingManager()
-
     class Meta(Chunk.Meta):
         indexes = [GinIndex(fields=["words"], name="pagechunk_words")]
 

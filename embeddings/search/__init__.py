@@ -1,0 +1,9 @@
+"""Searches: by meaning, by words, and both. The only place with distance operators."""
+
+from __future__ import annotations
+
+from embeddings.search.finding import search, similar
+from embeddings.search.modes import CANDIDATES, SearchMode
+from embeddings.search.several import Found, Hit, across
+
+__all__ = ["CANDIDATES", "Found", "Hit", "SearchMode", "across", "search", "similar"]

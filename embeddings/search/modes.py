@@ -1,0 +1,12 @@
+"""The modes of a search, and the sizes of its parts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+SearchMode = Literal["semantic", "keyword", "hybrid"]
+
+# Rows that each part of a search contributes at most.
+CANDIDATES = 100
+# The usual constant of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009).
+RRF_K = 60

@@ -1,0 +1,150 @@
+"""The keyword part: which rows have the words of a query, and how well they match."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from django.contrib.postgres.search import SearchQuery, SearchRank, SearchVector
+from django.db import connections
+from django.db.models import ExpressionWrapper, F, FloatField, Func, IntegerField, QuerySet, Value
+from django.db.models.expressions import Combinable
+
+from embeddings.exceptions import ConfigurationError
+from embeddings.registry import Target
+from embeddings.search.cache import Cache
+
+LANGUAGE = "english"
+# Lexemes of a query that are looked for.
+MAX_LEXEMES = 50
+# Up to so many, an index is asked for the rows that have more than half: 70 combinations at most.
+MAX_COMBINED = 8
+# Characters of a query that are read.
+MAX_CHARACTERS = 10_000
+
+# PostgreSQL takes "os.path.join" for the name of a host, which no text is about.
+_JOINTS = re.compile(r"[._()\[\]/:=]+")
+# "a phrase", -word, -"a phrase".
+_OPERATORS = re.compile(r'(?<!\S)-?"[^"]*"|(?<!\S)-[^\s"-][^\s"]*')
+_UNWANTED = re.compile(r'(?<!\S)-("[^"]*"|[^\s"-][^\s"]*)')
+
+_LEXEMES: Cache[tuple[str, ...]] = Cache(size=1_000, seconds=600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a query, as a text of that configuration would have them, and its phrases and unwanted words."""
+
+    lexemes: tuple[str, ...]
+    operators: str
+    config: Any
+
+    @classmethod
+    def of(cls, query: str, target: Target, using: str) -> Words:
+        query = query[:MAX_CHARACTERS]
+        config = _config(target)
+        wanted = _JOINTS.sub(" ", _UNWANTED.sub(" ", query))
+        return cls(_lexemes(wanted, config, using), " ".join(_OPERATORS.findall(query)[:MAX_LEXEMES]), config)
+
+
+def is_searchable(target: Target) -> bool:
+    """Whether a query can read the text: from a column of words, or from the fields that it is made of."""
+    return bool(words_field(target) or target.lookups)
+
+
+def words_field(target: Target) -> str:
+    """The SearchVectorField that the target's `words` names, or ""."""
+    return getattr(target.vector_field, "words", "")
+
+
+def with_any(rows: QuerySet[Any], words: Words, target: Target) -> QuerySet[Any]:
+    """`rows` that have any of the words, best first (see `_ranked`)."""
+    found: QuerySet[Any] = _ranked(rows, words, target, [[lexeme] for lexeme in words.lexemes])
+    return found
+
+
+def with_most(rows: QuerySet[Any], words: Words, target: Target) -> QuerySet[Any]:
+    """`rows` that have more than half of the words, best first (see `_ranked`)."""
+    needed = len(words.lexemes) // 2 + 1
+    if len(words.lexemes) <= MAX_COMBINED:
+        combined: QuerySet[Any] = _ranked(rows, words, target, list(combinations(words.lexemes, needed)))
+        return combined
+    return with_any(rows, words, target).filter(_found__gte=needed)
+
+
+def _ranked(rows: QuerySet[Any], words: Words, target: Target, any_of: Sequence[Sequence[str]]) -> Any:
+    """By the number of the query's words that a row has, then by text rank, in which a long text counts for less.
+
+    Annotated with minus their sum, as how far they are; the rank is less than 1. Measured on 7,027 texts and 87
+    questions, nDCG@10: 0.451, where any word by text rank alone makes 0.199, and all words before any word 0.414.
+    """
+    if not words.lexemes:
+        return rows.none().annotate(_far=Value(0.0)).order_by("_far")
+    text = document(target)
+    matching = rows.alias(_text=text).filter(_text=TextQuery(any_of))
+    if words.operators:
+        matching = matching.filter(_text=SearchQuery(words.operators, config=words.config, search_type="websearch"))
+    rank = SearchRank(text, TextQuery([[lexeme] for lexeme in words.lexemes]), normalization=Value(1))
+    found = _Length(text) - _Length(_Without(text, Value(list(words.lexemes))))
+    far = ExpressionWrapper(Value(0.0) - F("_found") - rank, output_field=FloatField())
+    return matching.alias(_found=found).annotate(_far=far).order_by("_far", "pk")
+
+
+def document(target: Target) -> Combinable:
+    """The searched text; without a column of words as an index on SearchVector(*source, config="english") has it."""
+    if name := words_field(target):
+        return F(name)
+    if not target.lookups:
+        raise ConfigurationError(
+            f"{target.label} cannot be searched by keyword: its source is not made of fields that a query can read."
+        )
+    return SearchVector(*target.lookups, config=LANGUAGE)
+
+
+class TextQuery(SearchQuery):
+    """Texts that have all lexemes of any of the groups. They are lexemes already: nothing is made of them."""
+
+    def __init__(self, groups: Sequence[Sequence[str]]) -> None:
+        super().__init__(" | ".join(f"({' & '.join(map(_quoted, group))})" for group in groups), search_type="raw")
+
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **kwargs: Any) -> Any:
+        sql, params = compiler.compile(self.get_source_expressions()[0])
+        return f"{sql}::tsquery", params
+
+
+class _Length(Func):
+    """The number of different words of a text."""
+
+    function = "length"
+    output_field = IntegerField()
+
+
+class _Without(Func):
+    function = "ts_delete"
+    template = "%(function)s(%(expressions)s::text[])"
+
+
+def _quoted(lexeme: str) -> str:
+    return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _config(target: Target) -> str:
+    """The text search configuration: that of the column of words, where it says so."""
+    name = words_field(target)
+    expression = getattr(target.model._meta.get_field(name), "expression", None) if name else None
+    config = getattr(expression, "config", None)
+    return getattr(getattr(config, "config", None), "value", None) or LANGUAGE
+
+
+def _lexemes(text: str, config: str, using: str) -> tuple[str, ...]:
+    key = f"{using}:{config}:{text}"
+    lexemes = _LEXEMES.get(key)
+    if lexemes is None:
+        with connections[using].cursor() as cursor:
+            cursor.execute("SELECT tsvector_to_array(to_tsvector(%s::regconfig, %s))", [config, text])
+            lexemes = tuple(cursor.fetchone()[0][:MAX_LEXEMES])
+        _LEXEMES.put(key, lexemes)
+    return lexemes
