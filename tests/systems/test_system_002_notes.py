@@ -65,6 +65,8 @@ def listed(client: Client) -> list[str]:
 
 
 def test_system_002_notes__is_answered_for_at_once_and_appears_with_its_vector(client, workers):
+    DummyProvider.reset()
+
     made = boxed(client, text="It has stripes.")
 
     assert DummyProvider.calls == 0

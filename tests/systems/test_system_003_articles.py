@@ -31,7 +31,8 @@ EMBEDDINGS = {"BATCH_SIZE": 10, "CONCURRENCY": 2}
 
 @pytest.fixture
 def provider(settings) -> Iterator[OpenAIServer]:
-    """OpenAI's, at a server of the test."""
+    """OpenAI's, at a server of the test; a busy machine may take its time to load the client for the first search."""
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "SEARCH_TIMEOUT_SECONDS": 30}
     with OpenAIServer() as server:
         settings.EMBEDDING_PROVIDERS = providers(server)
         yield server
