@@ -75,6 +75,19 @@ def _request_dependents(dependent: registry.Dependent, related: Iterable[Any], u
     _open((request_of(target, str(key), using) for key in keys), using)
 
 
+def forget_chunks(model: type[models.Model], instance: models.Model, *, using: str) -> None:
+    """Before an object is deleted, delete the tasks of its chunks, which go with it: all at once, not one by one."""
+    if using not in conf.current().databases:
+        return
+    for splitting in registry.splittings_for(model):
+        if splitting.model is model._meta.concrete_model:
+            # Rows are locked before their tasks, as in a save.
+            chunks = splitting.chunks_of([splitting.object_id(instance)], using).order_by("pk").select_for_update()
+            keys = [str(pk) for pk in chunks.values_list("pk", flat=True)]
+            for content_type_id in {t.content_type_id(using) for t in registry.targets_for(splitting.chunk_model)}:
+                ledger.forget(content_type_id, keys, using=using)
+
+
 def forget_object(model: type[models.Model], instance: models.Model, *, using: str) -> None:
     """Delete the tasks of an object that is being deleted; a parent's tasks go with the parent's own signal."""
     if using not in conf.current().databases:

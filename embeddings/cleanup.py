@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from embeddings import conf, model_ids
-from embeddings.models import DirectText, EmbeddingBatch, EmbeddingOperation, ProviderCall, WorkerStatus
+from embeddings import conf, direct, model_ids
+from embeddings.models import EmbeddingBatch, EmbeddingOperation, ProviderCall, WorkerStatus
 
 # Rows that one statement deletes, so that it stays short.
 BATCH = 1_000
@@ -27,12 +27,13 @@ def clean_up(days: int | None = None) -> int:
     first, *_ = databases = conf.current().databases
     deleted = _delete(ProviderCall.objects.using(first).filter(created_at__lt=before))
     deleted += _delete(WorkerStatus.objects.using(first).filter(heartbeat_at__lt=before))
-    deleted += _delete(DirectText.objects.using(first).filter(created_at__lt=before))
+    deleted += direct.delete_before(days)
     for using in databases:
         deleted += model_ids.forget_unused(using=using)
         deleted += _delete(EmbeddingOperation.objects.using(using).filter(finished_at__lt=before))
         emptied = EmbeddingBatch.objects.using(using).filter(created_at__lt=before, tasks=None)
-        deleted += _delete(emptied.exclude(operations__finished_at=None, operations__isnull=False))
+        awaited = EmbeddingOperation.objects.using(using).filter(finished_at=None, batch__isnull=False)
+        deleted += _delete(emptied.exclude(pk__in=awaited.values("batch")))
     return deleted
 
 

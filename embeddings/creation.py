@@ -43,13 +43,12 @@ def create_boxed(model: type[models.Model], values: Mapping[str, Any], *, field:
         instance.save(force_insert=True, using=using)
         return Boxed(instance.pk, None)
     vectors = {each.field for each in registry.targets_for(model)}
-    with transaction.atomic(using=using):
-        _give_key(instance, using)
-        wish = bulk.request_of(target, target.object_id(instance), using)
-        task_id = ledger.box(wish, payload.pack(instance, without=vectors), using=using)
-        if task_id is None:
-            raise _key_is_boxed(instance)
-        jobs.schedule([task_id], using=using)
+    _give_key(instance, using)
+    wish = bulk.request_of(target, target.object_id(instance), using)
+    task_id = ledger.box(wish, payload.pack(instance, without=vectors), using=using)
+    if task_id is None:
+        raise _key_is_boxed(instance)
+    jobs.schedule([task_id], using=using)
     return Boxed(instance.pk, task_id)
 
 
@@ -91,7 +90,7 @@ def _target(model: type[models.Model], field: str | None, using: str) -> Target:
     label = model._meta.label
     if model._meta.concrete_model._meta.parents:  # type: ignore[union-attr]
         raise ConfigurationError(f"{label} cannot be boxed: it is stored in several tables, its parents' and its own.")
-    if using not in conf.current().databases:
+    if conf.current().enabled and using not in conf.current().databases:
         raise ConfigurationError(f'Database {using!r} has no ledger; add it to EMBEDDINGS["DATABASES"].')
     targets = registry.targets_for(model)
     found = [target for target in targets if field in {None, target.field}]

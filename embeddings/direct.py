@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 
-from embeddings import conf, immediate, registry
+from embeddings import conf, immediate, ledger, registry
 from embeddings.conf import DEFAULT_PROVIDER
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import DirectText, EmbeddingTask, Status
@@ -16,6 +18,8 @@ from embeddings.providers import get_provider
 from embeddings.text import SourceText, clean
 
 FIELD = "embedding"
+# Texts that one transaction deletes, so that it stays short.
+BATCH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,21 @@ def result(task_id: int) -> TextResult:
         raise LookupError(f"There is no text with the task {task_id}; old ones are deleted.")
     vector = stored.embedding if task.status == Status.COMPLETED else None
     return TextResult(task.status, None if vector is None else list(vector), task.error_message)
+
+
+def delete_before(days: int) -> int:
+    """Delete the texts that are older, with their tasks; returns how many."""
+    using = _database()
+    old = DirectText.objects.using(using).filter(created_at__lt=Now() - timedelta(days=days)).order_by("pk")
+    content_type = ContentType.objects.db_manager(using).get_for_model(DirectText)
+    deleted = 0
+    while keys := list(old.values_list("pk", flat=True)[:BATCH]):
+        # Without signals, which would be a statement a text.
+        with transaction.atomic(using=using):
+            old.filter(pk__in=keys)._raw_delete(using)
+            ledger.forget(content_type.pk, [str(key) for key in keys], using=using)
+        deleted += len(keys)
+    return deleted
 
 
 def register() -> None:

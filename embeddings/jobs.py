@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # A saving process that embeds by itself waits no longer than this for rows that others have locked.
 HERE_SECONDS = 5.0
+# So many boxes of others' it takes along that were left.
+BOXES_HERE = 10
 # The job that goes on with operations; its module imports this one.
 OPERATE = "embeddings.operating.operate"
 # Pokes within this time are one, unless a worker has begun to work meanwhile.
@@ -162,7 +164,9 @@ def _forget_poke(job: Callable[[], None] | str) -> None:
 def embed_here(task_ids: list[int], using: str) -> None:
     """Embed tasks in this process. What cannot be done now is left in the ledger, for the next save or a requeue."""
     ledger.rescue(using=using)  # Without workers nobody else does.
-    Drain("in process", seconds=HERE_SECONDS, has_heartbeat=False).run_tasks(task_ids, using)
+    # Nor does a requeue, which goes by rows, find boxes that were left.
+    ids = {*task_ids, *ledger.due_boxes(BOXES_HERE, using=using)}
+    Drain("in process", seconds=HERE_SECONDS, has_heartbeat=False).run_tasks(ids, using)
 
 
 def eviction_policy() -> str | None:

@@ -140,9 +140,10 @@ def _begin(
         return found
     try:
         with transaction.atomic(using=using):
-            name = f"{kind.label} {label}"
-            batch = EmbeddingBatch.objects.using(using).create(name=name, parameters={"target": label, **parameters})
-            begun = operations.create(kind=kind, target=label, parameters=parameters, batch=batch, by=by)
+            batch = EmbeddingBatch.objects.using(using).create(
+                name=f"{kind.label} {label}"[:200], parameters={"target": label, **parameters}
+            )
+            begun = operations.create(kind=kind, target=label, parameters=parameters, batch=batch, by=by[:255])
             transaction.on_commit(jobs.poke_operator, using=using, robust=True)
     except IntegrityError:  # somebody else began it at the same moment
         if found := running.first():

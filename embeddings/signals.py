@@ -40,6 +40,8 @@ def connect(model: type[models.Model]) -> None:
         post_save.connect(_saved, sender=model, dispatch_uid=_UID)
         post_delete.connect(_deleted, sender=model, dispatch_uid=_UID)
         _make_saves_atomic(model)
+    if registry.splittings_for(model):
+        pre_delete.connect(_split_deleted, sender=model, dispatch_uid=f"{_UID}.chunks")
     dependents = registry.dependents_of(model)
     if dependents:
         post_save.connect(_related_saved, sender=model, dispatch_uid=f"{_UID}.related")
@@ -99,5 +101,20 @@ def _related_deleted(sender: type[models.Model], instance: models.Model, using: 
     bulk.request_dependents(sender, [instance.pk], using=using)
 
 
-def _deleted(sender: type[models.Model], instance: models.Model, using: str, **kwargs: object) -> None:
-    bulk.forget_object(sender, instance, using=using)
+def _split_deleted(sender: type[models.Model], instance: models.Model, using: str, **kwargs: object) -> None:
+    bulk.forget_chunks(sender, instance, using=using)
+
+
+def _deleted(
+    sender: type[models.Model], instance: models.Model, using: str, origin: object = None, **kwargs: object
+) -> None:
+    if not _goes_with_its_text(sender, origin):
+        bulk.forget_object(sender, instance, using=using)
+
+
+def _goes_with_its_text(model: type[models.Model], origin: object) -> bool:
+    """Whether a chunk is deleted because its text is: then `_split_deleted` has forgotten its tasks."""
+    if not getattr(model, registry.CHUNK_MARK, False):
+        return False
+    deleted = origin.model if isinstance(origin, models.QuerySet) else type(origin)
+    return any(issubclass(deleted, each.model) for each in registry.all_splittings() if each.chunk_model is model)

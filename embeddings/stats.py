@@ -14,7 +14,16 @@ from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, Ou
 from django.db.models.functions import Cast, Now
 
 from embeddings import conf, registry
-from embeddings.models import DONE, OPEN, WAITING, EmbeddingBatch, EmbeddingTask, ProviderCall, Status
+from embeddings.models import (
+    DONE,
+    OPEN,
+    WAITING,
+    EmbeddingBatch,
+    EmbeddingOperation,
+    EmbeddingTask,
+    ProviderCall,
+    Status,
+)
 
 
 def counts_by_status(model: type[models.Model] | None = None, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, int]:
@@ -172,6 +181,16 @@ def batch_progress(batch_ids: Collection[int], *, using: str = DEFAULT_DB_ALIAS)
         batch_id: _progress(total, age.total_seconds(), counts[batch_id])
         for batch_id, total, age in batches.order_by().values_list("pk", "total", ages)
     }
+
+
+def eta_seconds(operation: EmbeddingOperation, progress: BatchProgress) -> float | None:
+    """How long an operation and its batch will still take; None if unknown."""
+    if not operation.is_open:
+        return progress.eta_seconds
+    if not (progress.per_second and operation.rows_read):
+        return None
+    unread = max((operation.rows_total or 0) - operation.rows_read, 0)
+    return (progress.open + unread * operation.changed / operation.rows_read) / progress.per_second
 
 
 def _progress(total: int, age_seconds: float, rows: list[tuple[str, int, int, datetime]]) -> BatchProgress:

@@ -1,11 +1,12 @@
-"""The operators' pages in Django's admin, built of nothing but the stock admin. They read; two actions write."""
+"""The operators' pages in Django's admin, built of nothing but the stock admin. They read; a few actions write."""
 
 from __future__ import annotations
 
 from embeddings.admin.batches import BatchAdmin
 from embeddings.admin.calls import ProviderCallAdmin
+from embeddings.admin.operations import OperationAdmin
 from embeddings.admin.providers import ProviderStateAdmin
 from embeddings.admin.tasks import TaskAdmin
 from embeddings.admin.workers import WorkerAdmin
 
-__all__ = ["BatchAdmin", "ProviderCallAdmin", "ProviderStateAdmin", "TaskAdmin", "WorkerAdmin"]
+__all__ = ["BatchAdmin", "OperationAdmin", "ProviderCallAdmin", "ProviderStateAdmin", "TaskAdmin", "WorkerAdmin"]

@@ -33,22 +33,19 @@ class TaskActions(admin.ModelAdmin):  # type: ignore[type-arg]
         changed = self._operate(request, queryset, operations.retry, RETRYABLE, "Retried.")
         done = ngettext("%d task will be tried again.", "%d tasks will be tried again.", changed.changed)
         why = "only failed, cancelled, scheduled and rate limited tasks can be retried"
-        self._report(request, changed, done, why)
+        report(self, request, changed, done, why)
 
     @admin.action(description="Cancel selected tasks", permissions=["cancel"])
     def cancel_tasks(self, request: HttpRequest, queryset: Tasks) -> None:
         changed = self._operate(request, queryset, operations.cancel, CANCELLABLE, "Cancelled.")
         done = ngettext("%d task was cancelled.", "%d tasks were cancelled.", changed.changed)
-        self._report(request, changed, done, "only tasks that are not done yet can be cancelled")
+        report(self, request, changed, done, "only tasks that are not done yet can be cancelled")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        return self._may("retry", request)
+        return may(request, "retry")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return self._may("cancel", request)
-
-    def _may(self, verb: str, request: HttpRequest) -> bool:
-        return request.user.has_perm(f"{self.opts.app_label}.{get_permission_codename(verb, self.opts)}")
+        return may(request, "cancel")
 
     def _operate(
         self,
@@ -73,12 +70,19 @@ class TaskActions(admin.ModelAdmin):  # type: ignore[type-arg]
             return queryset
         return self.get_queryset(request).filter(pk__in=ticked)
 
-    def _report(self, request: HttpRequest, changed: Changed, done: str, why: str) -> None:
-        message = done % changed.changed
-        if changed.skipped:
-            message += f" {changed.skipped} skipped: {why}."
-        level = messages.SUCCESS if changed.changed else messages.WARNING
-        self.message_user(request, message, level)
+
+def may(request: HttpRequest, verb: str) -> bool:
+    """Whether the user may do this to tasks, "retry" or "cancel"."""
+    opts = EmbeddingTask._meta
+    return request.user.has_perm(f"{opts.app_label}.{get_permission_codename(verb, opts)}")
+
+
+def report(page: admin.ModelAdmin[Any], request: HttpRequest, changed: Changed, done: str, why: str) -> None:
+    """Tell the user: `done` has a place for the number, `why` says what the skipped ones were."""
+    message = done % changed.changed
+    if changed.skipped:
+        message += f" {changed.skipped} skipped: {why}."
+    page.message_user(request, message, messages.SUCCESS if changed.changed else messages.WARNING)
 
 
 def possible(task: EmbeddingTask) -> dict[str, str]:

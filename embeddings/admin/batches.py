@@ -6,33 +6,41 @@ import json
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import ngettext
 
-from embeddings import stats
-from embeddings.admin import labels
+from embeddings import operations, stats
+from embeddings.admin import labels, refreshing
+from embeddings.admin.actions import may, report
+from embeddings.admin.buttons import ActionButtons
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import EmbeddingBatch, Status
+from embeddings.operations import Changed
 
 
 class BatchChangeList(ChangeList):
-    """The list, with the progress of this page's batches counted in one query."""
+    """The list, with the progress of this page's batches counted at once."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
         progress = stats.batch_progress([batch.pk for batch in self.result_list])
         for batch in self.result_list:
-            batch.counted = progress[batch.pk]
+            batch.progress = progress[batch.pk]
 
 
 @admin.register(EmbeddingBatch)
-class BatchAdmin(ReadOnlyAdmin):
+class BatchAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin):
     """How far each batch is, counted from its tasks."""
 
-    list_display = ("__str__", "progress_bar", "counts", "total", "created_at", "rolled_back_at")
+    actions = ("retry_failed",)
+
+    list_display = ("__str__", "progress_bar", "counts", "total", "created", "rolled_back_at")
     list_per_page = 25
     fields = (
         "name",
@@ -41,39 +49,72 @@ class BatchAdmin(ReadOnlyAdmin):
         "total",
         "pretty_parameters",
         "created_at",
+        "finished_at",
         "rolled_back_at",
     )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return BatchChangeList
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> EmbeddingBatch | None:
-        batch: EmbeddingBatch | None = super().get_object(request, object_id, from_field)
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        batch: Any = super().get_object(request, object_id, from_field)
         if batch is not None:
-            batch.counted = stats.batch_progress([batch.pk])[batch.pk]  # type: ignore[attr-defined]
+            batch.progress = stats.batch_progress([batch.pk])[batch.pk]
+            batch.buttons = batch.buttons if batch.progress.failed else {}
         return batch
+
+    def is_moving(self, obj: Any) -> bool:
+        return bool(obj.progress.open)
+
+    def possible_actions(self, obj: EmbeddingBatch) -> dict[str, str]:
+        return {"retry_failed": "Retry the failed tasks"}
+
+    @admin.action(description="Retry the failed tasks of selected batches", permissions=["retry"])
+    def retry_failed(self, request: HttpRequest, queryset: QuerySet[EmbeddingBatch]) -> None:
+        batches = list(queryset)
+        changes = [operations.retry_failed(batch) for batch in batches]
+        changed = Changed(sum(one.changed for one in changes), sum(one.skipped for one in changes))
+        retried = [batch for batch, one in zip(batches, changes, strict=True) if one.changed]
+        if retried:
+            entry = "Retried its failed tasks."
+            LogEntry.objects.log_actions(request.user.pk, retried, CHANGE, entry)  # type: ignore[arg-type]
+        done = ngettext("%d task will be tried again.", "%d tasks will be tried again.", changed.changed)
+        report(self, request, changed, done, "they have moved on since")
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return may(request, "retry")
 
     @admin.display(description="progress")
     def progress_bar(self, batch: Any) -> str:
-        total = sum(batch.counted.values())
-        return labels.progress_bar(total - batch.counted["open"], total)
+        progress: stats.BatchProgress = batch.progress
+        bar = labels.progress_bar(progress.total - progress.open, progress.total)
+        return format_html("{}{}", bar, labels.left(progress.eta_seconds)) if progress.open else bar
 
     @admin.display(description="tasks now")
     def counts(self, batch: Any) -> str:
-        """Tasks that a later batch has requested again are counted there, so the sum may be less than `total`."""
+        """Those that were requested anew since they were done, or whose objects are gone, are counted no more."""
         url = reverse("admin:embeddings_embeddingtask_changelist", current_app=self.admin_site.name)
         query = f"?batch={batch.pk}"
-        parts = [self._link(f"{url}{query}", f"{sum(batch.counted.values()):,} in all")]
-        for name, count in batch.counted.items():
+        counts = {name: getattr(batch.progress, name) for name in ("open", "done", "failed", "cancelled")}
+        parts = [self._link(f"{url}{query}", f"{sum(counts.values()):,} in all")]
+        for name, count in counts.items():
             text = f"{count:,} {name}"
             if count and name in Status.values:
                 parts.append(self._link(f"{url}{query}&status__exact={name}", text))
             elif count:
                 parts.append(text)
-        return format_html_join(", ", "{}", ((part,) for part in parts))
+        return format_html("{} {}", format_html_join(", ", "{}", ((part,) for part in parts)), self.buttons(batch))
 
     def _link(self, url: str, text: str) -> str:
         return format_html('<a href="{}">{}</a>', url, text)
+
+    @admin.display(description="created")
+    def created(self, batch: EmbeddingBatch) -> str:
+        return labels.ago(batch.created_at)
+
+    @admin.display(description="finished")
+    def finished_at(self, batch: Any) -> str:
+        return labels.ago(batch.progress.finished_at)
 
     @admin.display(description="parameters")
     def pretty_parameters(self, batch: EmbeddingBatch) -> str:

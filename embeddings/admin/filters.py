@@ -88,7 +88,8 @@ class ProviderFilter(ColumnFilter):
     column = "provider"
 
     def choices_from_code(self) -> Choices:
-        return [(alias, alias) for alias in conf.provider_aliases()]
+        splits = [(registry.NO_PROVIDER, "none: splits a text")] if any(registry.all_splittings()) else []
+        return [(alias, alias) for alias in conf.provider_aliases()] + splits
 
 
 class OutcomeFilter(ColumnFilter):

@@ -35,11 +35,20 @@ def shortened(text: str) -> str:
     return format_html('<span title="{}">{}</span>', text, first) if text else NONE
 
 
-def age(moment: datetime) -> str:
-    """How long ago something was, in its largest unit: "12 s", "3 min", "2 h", "5 d"."""
-    seconds = max(0, int((timezone.now() - moment).total_seconds()))
+def duration(seconds: float) -> str:
+    """A time in its largest unit: "12 s", "3 min", "2 h", "5 d"."""
     size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), _UNITS[-1])
-    return f"{seconds // size} {unit}"
+    return f"{max(0, int(seconds)) // size} {unit}"
+
+
+def left(eta_seconds: float | None) -> str:
+    """How long something will still take: ", about 3 min left"."""
+    return ", time left unknown" if eta_seconds is None else f", about {duration(eta_seconds)} left"
+
+
+def age(moment: datetime) -> str:
+    """How long ago something was, as a duration."""
+    return duration((timezone.now() - moment).total_seconds())
 
 
 def ago(moment: datetime | None) -> str:

@@ -37,10 +37,10 @@ REFUSED = {
     ),
 }
 INVALID = {400: _problem("invalid", "limit: A valid integer is required.", "A parameter cannot be used.")}
-MISSING = {404: _problem("not_found", "There is no task 7.", "There is no such task.")}
+MISSING = {404: _problem("not_found", "There is no task 7.", "There is no such thing.")}
 CONFLICT = {
     409: _problem(
-        "conflict", "Task 7 is completed. It is done already.", "The task is not in a state for this; it is as it was."
+        "conflict", "Task 7 is completed. It is done already.", "It is not in a state for this, and is as it was."
     )
 }
 UNAVAILABLE = {

@@ -1,4 +1,4 @@
-"""Pages of tasks: a cursor, because the pages must not shift while workers work, nor grow slow far down."""
+"""Pages of a list: a cursor, because the pages must not shift while workers work, nor grow slow far down."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.response import Response
 
 
-class TaskPagination(CursorPagination):
+class Newest(CursorPagination):
     """Newest first."""
 
     ordering = "-id"
     page_size = 50
     max_page_size = 200
     page_size_query_param = "page_size"
-    page_size_query_description = "Tasks on one page: 50, at most 200."
+    page_size_query_description = "Entries on one page: 50, at most 200."
 
     def get_paginated_response(self, data: Any) -> Response:
         page = {"next": self.get_next_link(), "previous": self.get_previous_link(), "results": data}

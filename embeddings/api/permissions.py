@@ -11,6 +11,10 @@ RETRY = "embeddings.retry_embeddingtask"
 CANCEL = "embeddings.cancel_embeddingtask"
 ADD_TEXT = "embeddings.add_directtext"
 VIEW_TEXT = "embeddings.view_directtext"
+VIEW_BATCH = "embeddings.view_embeddingbatch"
+VIEW_OPERATION = "embeddings.view_embeddingoperation"
+ADD_OPERATION = "embeddings.add_embeddingoperation"
+STOP_OPERATION = "embeddings.stop_embeddingoperation"
 
 
 class HasPermission(IsAuthenticated):

@@ -13,7 +13,7 @@ from rest_framework.settings import api_settings
 
 
 class Conflict(exceptions.APIException):
-    """The task is not in a state for this."""
+    """The task or operation is not in a state for this."""
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
@@ -24,6 +24,13 @@ class Unsearchable(exceptions.APIException):
 
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "unsearchable"
+
+
+class Impossible(exceptions.APIException):
+    """It cannot be done, whoever asks and whenever, unless somebody changes something."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "impossible"
 
 
 class Unavailable(exceptions.APIException):
@@ -60,14 +67,20 @@ def messages(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """
     if isinstance(detail, dict):
         for key, value in detail.items():
-            step = str(key + 1) if isinstance(key, int) else key
-            at = path if key == api_settings.NON_FIELD_ERRORS_KEY else f"{path}.{step}".lstrip(".")
-            yield from messages(value, at)
+            yield from messages(value, _path(path, key, value))
     elif isinstance(detail, list):
         for value in detail:
             yield from messages(value, path)
     else:
         yield path, str(detail)
+
+
+def _path(path: str, key: Any, value: Any) -> str:
+    """One step further. Keys of lists are places; the place of a plain value says less than the message does."""
+    if key == api_settings.NON_FIELD_ERRORS_KEY or (isinstance(key, int) and not isinstance(value, dict)):
+        return path
+    step = str(key + 1) if isinstance(key, int) else key
+    return f"{path}.{step}".lstrip(".")
 
 
 def sentence(field: str, message: str) -> str:

@@ -1,10 +1,12 @@
-"""Search: any embedded model, for whoever may view it."""
+"""Search: embedded models, one or several, for whoever may view them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import models
+from django.db.models import QuerySet
 from django.urls import NoReverseMatch
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import exceptions
@@ -18,16 +20,19 @@ from embeddings.api.base import EmbeddingsView
 from embeddings.api.describing import INVALID, REFUSED, TAG, UNAVAILABLE, answer
 from embeddings.api.problems import Unavailable, Unsearchable
 from embeddings.exceptions import ConfigurationError
+from embeddings.registry import Derived
 
 EXAMPLE = {
     "success": True,
     "data": {
         "results": [
             {
+                "model": "content.article",
                 "object_id": "8214",
                 "title": "subprocess.run",
                 "score": 0.0325,
                 "found_by": "both",
+                "passage": None,
                 "url": "/articles/subprocess.run/",
             }
         ],
@@ -43,7 +48,7 @@ class Search(EmbeddingsView):
     @extend_schema(
         operation_id="embeddings_search",
         summary="Find objects by meaning, by words, or both",
-        description="Needs the permission to view the model that is searched.",
+        description="Needs the permission to view each model that is searched.",
         tags=[TAG],
         parameters=[serializers.EmbeddingSearchQuerySerializer],
         responses={
@@ -58,15 +63,25 @@ class Search(EmbeddingsView):
         query = serializers.EmbeddingSearchQuerySerializer(data=request.query_params)
         query.is_valid(raise_exception=True)
         wanted = query.validated_data
-        target = _target(wanted["model"], wanted.get("field"))
-        _check_may_view(request, target.model)
-        return Response({"success": True, "data": _found(target, wanted)})
+        targets = _targets(wanted["model"], wanted.get("field"))
+        for target in targets:
+            _check_may_view(request, target.model)
+        found = _found(targets[0], wanted) if len(targets) == 1 else _found_across(targets, wanted)
+        return Response({"success": True, "data": found})
 
 
-def _target(label: str, field: str | None) -> registry.Target:
+def _targets(labels: Sequence[str], field: str | None) -> list[Derived]:
+    """One a model, in the order in which they were named."""
+    targets = {target.model: target for target in (_target(label, field) for label in labels)}
+    if field is not None and len(targets) > 1:
+        raise Unsearchable("Name one model together with `field`, or several without it.")
+    return list(targets.values())
+
+
+def _target(label: str, field: str | None) -> Derived:
     found = [
         target
-        for target in registry.all_targets()
+        for target in registry.all_derived()
         if target.model._meta.label_lower == label.lower() and field in {None, target.field}
     ]
     if len(found) == 1:
@@ -84,25 +99,37 @@ def _check_may_view(request: Request, model: type[models.Model]) -> None:
         raise exceptions.PermissionDenied(f"This needs the permission {permission}.")
 
 
-def _found(target: registry.Target, wanted: dict[str, Any]) -> dict[str, Any]:
+def _objects(target: Derived) -> QuerySet[Any]:
     vectors = [each.field for each in registry.targets_for(target.model)]
-    objects = target.model._default_manager.defer(*vectors)
+    objects: QuerySet[Any] = target.model._default_manager.defer(*vectors)
+    return objects
+
+
+def _found(target: Derived, wanted: dict[str, Any]) -> dict[str, Any]:
     try:
-        found = search.search(objects, wanted["q"], mode=wanted["mode"], field=target.field)
+        found = search.search(_objects(target), wanted["q"], mode=wanted["mode"], field=target.field)
     except ConfigurationError as exc:  # a search by words, or come down to that, of a model that has none to search
         if wanted["mode"] == "keyword":
             raise Unsearchable(f"{exc} Search it with mode=semantic.") from exc
         raise Unavailable("Search by meaning is not possible now, and this model is not searched by words.") from exc
-    degraded = bool(getattr(found, "degraded", False))
-    return {"results": [_hit(each) for each in found[: wanted["limit"]]], "degraded": degraded}
+    best = [_hit(each, each.score, each.found_by, getattr(each, "passage", None)) for each in found[: wanted["limit"]]]
+    return {"results": best, "degraded": bool(getattr(found, "degraded", False))}
 
 
-def _hit(found: Any) -> dict[str, Any]:
+def _found_across(targets: Sequence[Derived], wanted: dict[str, Any]) -> dict[str, Any]:
+    found = search.across(map(_objects, targets), wanted["q"], mode=wanted["mode"], limit=wanted["limit"])
+    best = [_hit(hit.object, hit.score, hit.found_by, hit.passage) for hit in found.hits]
+    return {"results": best, "degraded": found.degraded}
+
+
+def _hit(found: Any, score: float, found_by: str, passage: str | None) -> dict[str, Any]:
     return {
+        "model": found._meta.label_lower,
         "object_id": str(found.pk),
         "title": str(found),
-        "score": float(found.score),
-        "found_by": found.found_by,
+        "score": float(score),
+        "found_by": found_by,
+        "passage": passage,
         "url": _url(found),
     }
 

@@ -57,6 +57,7 @@ class EmbeddingTaskSerializer(serializers.ModelSerializer[EmbeddingTask]):
             "completed_at",
         )
         read_only_fields = fields
+        extra_kwargs = {"provider": {"help_text": "Empty for a task that splits a text into chunks."}}
 
     @extend_schema_field(EmbeddingTaskErrorSerializer(allow_null=True))
     def get_error(self, task: EmbeddingTask) -> dict[str, str] | None:
@@ -82,7 +83,12 @@ class EmbeddingChangeSerializer(serializers.Serializer[Any]):
 class EmbeddingSearchQuerySerializer(serializers.Serializer[Any]):
     """The parameters of a search."""
 
-    model = serializers.CharField(max_length=200, help_text="The embedded model to search, as `app.model`.")
+    model = serializers.ListField(
+        child=serializers.CharField(max_length=200),
+        min_length=1,
+        max_length=20,
+        help_text="The embedded model to search, as `app.model`; several to search them all at once.",
+    )
     q = serializers.CharField(max_length=1000, help_text="What to look for, in plain words.")
     mode = serializers.ChoiceField(
         choices=["hybrid", "semantic", "keyword"],
@@ -91,17 +97,21 @@ class EmbeddingSearchQuerySerializer(serializers.Serializer[Any]):
     )
     limit = serializers.IntegerField(min_value=1, max_value=100, default=10, help_text="Results at most.")
     field = serializers.CharField(
-        max_length=100, required=False, help_text="The embedded field, where the model has several."
+        max_length=100, required=False, help_text="The embedded field, where the model has several; of one model only."
     )
 
 
 class EmbeddingHitSerializer(serializers.Serializer[Any]):
     """One object that was found."""
 
+    model = serializers.CharField(help_text="As `app.model`.")
     object_id = serializers.CharField()
     title = serializers.CharField()
     score = serializers.FloatField(help_text="Larger is better; comparable only within one answer.")
     found_by = serializers.CharField(help_text="`semantic`, `keyword` or `both`.")
+    passage = serializers.CharField(
+        allow_null=True, help_text="Of a long text, the chunk that matches best; null if it was found as a whole."
+    )
     url = serializers.CharField(allow_null=True, help_text="The object's own page, where it has one.")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from embeddings.api import search, texts, views
+from embeddings.api import batches, operations, search, texts, views
 
 app_name = "embeddings-api"
 urlpatterns = [
@@ -13,5 +13,11 @@ urlpatterns = [
     path("tasks/<int:task_id>/cancel/", views.TaskCancel.as_view(), name="task-cancel"),
     path("texts/", texts.Texts.as_view(), name="text-list"),
     path("texts/<int:task_id>/", texts.Text.as_view(), name="text-detail"),
+    path("batches/", batches.BatchList.as_view(), name="batch-list"),
+    path("batches/<int:batch_id>/", batches.BatchDetail.as_view(), name="batch-detail"),
+    path("batches/<int:batch_id>/retry/", batches.BatchRetry.as_view(), name="batch-retry"),
+    path("operations/", operations.OperationList.as_view(), name="operation-list"),
+    path("operations/<int:operation_id>/", operations.OperationDetail.as_view(), name="operation-detail"),
+    path("operations/<int:operation_id>/stop/", operations.OperationStop.as_view(), name="operation-stop"),
     path("search/", search.Search.as_view(), name="search"),
 ]

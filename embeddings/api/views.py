@@ -14,7 +14,7 @@ from embeddings.api import permissions, problems, serializers
 from embeddings.api.base import EmbeddingsView
 from embeddings.api.describing import CONFLICT, INVALID, MISSING, REFUSED, TAG, answer
 from embeddings.api.filters import TaskFilter
-from embeddings.api.pagination import TaskPagination
+from embeddings.api.pagination import Newest
 from embeddings.models import EmbeddingTask, Status
 from embeddings.operations import Changed
 
@@ -49,7 +49,7 @@ class TaskList(EmbeddingsView, generics.ListAPIView[EmbeddingTask]):
     serializer_class = serializers.EmbeddingTaskSerializer
     filter_backends = [DjangoFilterBackend]
     filterset_class = TaskFilter
-    pagination_class = TaskPagination
+    pagination_class = Newest
 
     @extend_schema(
         operation_id="embeddings_tasks_list",

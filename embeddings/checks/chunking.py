@@ -46,6 +46,18 @@ def _check_chunk_model(splitting: Splitting) -> Iterator[CheckMessage]:
         )
 
 
+def _check_parent_key(splitting: Splitting) -> Iterator[CheckMessage]:
+    for field in splitting.parent_fields():
+        if field.target_field is not splitting.model._meta.pk:
+            yield Error(
+                f"{field.model._meta.label}.{field.name} does not refer to the primary key of "
+                f"{splitting.model._meta.label}, by which chunks are looked for.",
+                hint="Remove to_field from the foreign key.",
+                obj=field.model,
+                id="embeddings.E036",
+            )
+
+
 def _check_is_only(splitting: Splitting) -> Iterator[CheckMessage]:
     others = [other for other in registry.splittings_for(splitting.model) if other is not splitting]
     if others:
@@ -100,6 +112,7 @@ def _check_fits(splitting: Splitting, target: registry.Target) -> Iterator[Check
 
 _CHECKS = (
     _check_chunk_model,
+    _check_parent_key,
     _check_is_only,
     _check_chunks_are_embedded,
     _check_size,

@@ -6,7 +6,7 @@ for a lock: a row that somebody else holds is left for later.
 
 from __future__ import annotations
 
-from embeddings.ledger.boxes import box, discard_box, unbox
+from embeddings.ledger.boxes import box, discard_box, due_boxes, unbox
 from embeddings.ledger.claims import (
     claim,
     claim_ids,
@@ -38,6 +38,7 @@ __all__ = [
     "defer",
     "discard",
     "discard_box",
+    "due_boxes",
     "fail",
     "forget",
     "forget_orphans",

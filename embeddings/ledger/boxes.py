@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from embeddings.ledger.records import Claim, Request
 from embeddings.ledger.requests import request
 from embeddings.ledger.statements import delete, held_tasks, tasks_of
+from embeddings.models import WAITING
 
 
 def box(wish: Request, payload: dict[str, Any], *, using: str) -> int | None:
@@ -29,6 +32,13 @@ def box(wish: Request, payload: dict[str, Any], *, using: str) -> int | None:
 def unbox(claims: Iterable[Claim], *, using: str) -> int:
     """Empty the boxes of objects that this transaction has stored; returns how many. Lock the tasks first."""
     return held_tasks(claims, using).update(payload=None)
+
+
+def due_boxes(limit: int, *, using: str = DEFAULT_DB_ALIAS) -> list[int]:
+    """The ids of boxes that wait for somebody to work them, the oldest first. No row tells of them, but these."""
+    waiting = tasks_of(using).filter(payload__isnull=False, status__in=WAITING)
+    due = waiting.filter(Q(available_at__isnull=True) | Q(available_at__lte=Now()))
+    return list(due.order_by("pk").values_list("pk", flat=True)[:limit])
 
 
 def discard_box(task_id: int, *, using: str = DEFAULT_DB_ALIAS) -> bool:

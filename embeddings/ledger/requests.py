@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import cache
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import QuerySet
 
-from embeddings import conf, context
+from embeddings import conf, context, sql
 from embeddings.ledger.records import Request
-from embeddings.ledger.statements import delete, execute, tasks_of
+from embeddings.ledger.statements import delete, execute_text, tasks_of
 from embeddings.models import EmbeddingTask
 
 
@@ -28,9 +29,10 @@ def request(
     unique = {(r.content_type_id, r.object_id, r.field): r for r in requests}.values()
     if not unique:
         return []
+    batch_id = context.batch_id(using) if batch_id is None else batch_id
     head_starts = conf.current().head_start_seconds
-    rows = execute(
-        "request",
+    rows = execute_text(
+        _statement(is_counted=batch_id is not None),
         {
             "content_type_ids": [r.content_type_id for r in unique],
             "object_ids": [r.object_id for r in unique],
@@ -40,12 +42,18 @@ def request(
             "head_starts": [head_starts[r.priority] for r in unique],
             "delays": [r.delay_seconds for r in unique],
             "fingerprints": [r.fingerprint for r in unique],
-            "batch_id": context.batch_id(using) if batch_id is None else batch_id,
+            "batch_id": batch_id,
             "is_overwritten": is_overwritten,
         },
         using,
     )
     return [row[0] for row in rows]
+
+
+@cache
+def _statement(*, is_counted: bool) -> str:
+    """request.sql, with what counts the tasks of a batch or without."""
+    return sql.load("request").replace("{counted}", sql.load("count_in_batch") if is_counted else "")
 
 
 def forget(content_type_id: int, object_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:

@@ -16,8 +16,12 @@ from embeddings.models import EmbeddingTask
 
 
 def execute(statement: str, params: dict[str, Any], using: str) -> list[tuple[Any, ...]]:
+    return execute_text(sql.load(statement), params, using)
+
+
+def execute_text(text: str, params: dict[str, Any], using: str) -> list[tuple[Any, ...]]:
     with connections[using].cursor() as cursor:
-        cursor.execute(sql.load(statement), params)
+        cursor.execute(text, params)
         return list(cursor.fetchall()) if cursor.description else []
 
 

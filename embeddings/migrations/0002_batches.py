@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                 ("rows_total", models.PositiveBigIntegerField(blank=True, null=True)),
                 ("rows_read", models.PositiveBigIntegerField(default=0)),
                 ("changed", models.PositiveBigIntegerField(default=0)),
-                ("by", models.CharField(blank=True, default="", max_length=150)),
+                ("by", models.CharField(blank=True, default="", max_length=255)),
                 ("worker", models.CharField(blank=True, default="", max_length=255)),
                 ("lease_until", models.DateTimeField(blank=True, null=True)),
                 ("error_message", models.TextField(blank=True, default="")),

@@ -14,6 +14,10 @@ class OperationQuerySet(models.QuerySet["EmbeddingOperation"]):
         """Those that are not at their end, and that nobody works on now."""
         return self.filter(Q(lease_until=None) | Q(lease_until__lt=Now()), finished_at=None)
 
+    def let_go(self, worker: str) -> None:
+        """Free what a worker has in hand no more."""
+        self.filter(worker=worker, finished_at=None).update(lease_until=None)
+
 
 class EmbeddingOperation(models.Model):
     """One operation on one target. It goes on from `cursor`, whichever worker takes it up next."""
@@ -52,7 +56,7 @@ class EmbeddingOperation(models.Model):
         EmbeddingBatch, models.SET_NULL, null=True, blank=True, related_name="operations", verbose_name="batch"
     )
     # The name of the user who began it.
-    by = models.CharField(max_length=150, blank=True, default="")
+    by = models.CharField(max_length=255, blank=True, default="")
 
     # Who works on it; free when the lease ran out. A row's lock, not the lease, makes sure that a page is done once.
     worker = models.CharField(max_length=255, blank=True, default="")

@@ -123,6 +123,7 @@ class EmbeddingTask(models.Model):
                 name="embeddings_task_ended",
             ),
             models.Index(fields=["error_kind", "id"], condition=~Q(error_kind=""), name="embeddings_task_error"),
+            models.Index(fields=["id"], condition=Q(payload__isnull=False), name="embeddings_task_boxed"),
             # A batch's progress, counted and timed from the index alone.
             models.Index(
                 fields=["batch", "status", "updated_at"],

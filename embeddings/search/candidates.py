@@ -95,5 +95,7 @@ def _beside_meaning(source: Source, asked: Asked, comparable: Q) -> Iterator[Can
 
 
 def _unsplit(source: Source, asked: Asked) -> Iterator[Candidates]:
-    """Texts that are still to be split, by any of their words."""
-    return iter(())
+    """Long texts that are still to be split, by any of their words."""
+    rows = source.unsplit(asked.query, asked.limit)
+    if rows is not None:
+        yield Candidates("unsplit", "waiting", rows, source.columns)

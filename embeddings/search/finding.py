@@ -11,8 +11,9 @@ from embeddings import conf
 from embeddings.models import EmbeddingTask
 from embeddings.providers import get_provider
 from embeddings.registry import Target
-from embeddings.search import sources, statement
+from embeddings.search import statement
 from embeddings.search.candidates import Asked, lists_of
+from embeddings.search.choice import source_of
 from embeddings.search.join import narrowed
 from embeddings.search.modes import CANDIDATES, SearchMode
 from embeddings.search.sources import Source
@@ -31,7 +32,7 @@ def search(
     the number of words found plus text rank for "keyword", fused rank for "hybrid". When the provider cannot be asked,
     a semantic or hybrid search becomes a keyword search, and the result's `degraded` is True.
     """
-    source = sources.of(queryset, field)
+    source = source_of(queryset, field)
     query = clean(query)
     found: Q
     if query:
@@ -49,7 +50,7 @@ def similar(instance: Any, limit: int = 10, *, field: str | None = None) -> Quer
     """
     model, using = type(instance), instance._state.db
     rows: QuerySet[Any] = model._default_manager.using(using)
-    source = sources.of(rows.exclude(pk=instance.pk), field)
+    source = source_of(rows.exclude(pk=instance.pk), field)
     target = source.target
     vector = rows.filter(pk=instance.pk).values_list(target.field, flat=True).first()
     if vector is None:

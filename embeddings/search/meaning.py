@@ -12,6 +12,7 @@ from pgvector.django import CosineDistance
 from embeddings import model_ids
 from embeddings.models import EmbeddingTask
 from embeddings.registry import Target
+from embeddings.search.sources import is_restricted
 
 # Up to so many rows are compared one by one. An approximate index, which looks for the near ones among all rows and
 # drops those that a filter refuses, is slower for fewer, and finds less (measured: recall@10 and milliseconds at
@@ -49,7 +50,7 @@ def nearest(rows: QuerySet[Any], vector: Any, target: Target) -> QuerySet[Any]:
 
 def are_few(rows: QuerySet[Any]) -> bool:
     """Whether the planner expects so few rows that each can be compared; asks it only about rows under a condition."""
-    if not rows.query.where:
+    if not is_restricted(rows):
         return False
     explained = rows.order_by().values("pk").explain(format="json")
     # Nothing is explained where no row can match.

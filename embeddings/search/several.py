@@ -14,8 +14,8 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from embeddings import sql
-from embeddings.search import sources
 from embeddings.search.candidates import Asked, Candidates, lists_of
+from embeddings.search.choice import source_of
 from embeddings.search.finding import asked_of
 from embeddings.search.modes import CANDIDATES, RRF_K, SearchMode
 from embeddings.search.sources import Source
@@ -69,7 +69,7 @@ def across(querysets: Iterable[QuerySet[Any]], query: str, *, mode: SearchMode =
     score is the ranks fused. A queryset whose text no query can read is searched by meaning only.
     """
     query = clean(query)
-    wanted = [sources.of(queryset, None) for queryset in querysets]
+    wanted = [source_of(queryset, None) for queryset in querysets]
     asked = {alias: asked_of(query, mode, alias, CANDIDATES) for alias in {source.target.provider for source in wanted}}
     if not query:
         return Found([], degraded=False)

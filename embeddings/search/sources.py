@@ -1,35 +1,41 @@
-"""What a search reads: the rows of a queryset, or the chunks of its rows."""
+"""What a search reads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Field, QuerySet
 
-from embeddings import registry
-from embeddings.exceptions import ConfigurationError
 from embeddings.registry import Target
-from embeddings.search.passages import Passages
 from embeddings.search.words import Words
 
 
 @dataclass(frozen=True, slots=True)
+class Passages:
+    """The table of chunks, and its columns: key, text and beginning."""
+
+    table: str
+    key: str
+    text: str
+    start: str
+
+
+@dataclass(frozen=True)
 class Source:
-    """Rows of the model that has the vectors, and how they are related to the objects that are found."""
+    """The rows of a queryset: those that are found are those that have the vectors."""
 
     queryset: QuerySet[Any]
     target: Target
     rows: QuerySet[Any]
 
+    # What `keys_of` gives.
+    columns: ClassVar[str] = "key, far"
+
     @property
     def using(self) -> str:
         return self.queryset.db
-
-    @property
-    def columns(self) -> str:
-        return "key, far"
 
     @property
     def passages(self) -> Passages | None:
@@ -59,26 +65,16 @@ class Source:
     def words_of(self, query: str) -> Words:
         return Words.of(query, self.target, self.using)
 
+    def unsplit(self, query: str, limit: int) -> QuerySet[Any] | None:
+        """Objects that have a long text and no chunks yet, by any of their words."""
+        return None
+
     def keys_of(self, rows: QuerySet[Any], limit: int) -> QuerySet[Any]:
         """The first rows as (key, how far)."""
         return rows.values_list("pk", "_far")[:limit]
 
 
-def of(queryset: QuerySet[Any], field: str | None) -> Source:
-    """The source that a search of `queryset` reads; raises ConfigurationError unless there is just one."""
-    target = _target(queryset.model, field)
-    return Source(queryset, target, _plain(queryset))
-
-
-def _target(model: type[Model], field: str | None) -> Target:
-    targets = [target for target in registry.targets_for(model) if field in {None, target.field}]
-    if len(targets) == 1:
-        return targets[0]
-    names = ", ".join(target.field for target in registry.targets_for(model)) or "none"
-    raise ConfigurationError(f"Say which embedded field of {model._meta.label} to search: {names}.")
-
-
-def _plain(queryset: QuerySet[Any]) -> QuerySet[Any]:
+def plain(queryset: QuerySet[Any]) -> QuerySet[Any]:
     """The rows of `queryset` under its conditions, without its order, and without what would change its rows."""
     query = queryset.query
     if query.is_sliced:
@@ -89,3 +85,9 @@ def _plain(queryset: QuerySet[Any]) -> QuerySet[Any]:
     plain: QuerySet[Any] = queryset.order_by().select_related(None)
     plain.query.select_for_update = False
     return plain
+
+
+def is_restricted(rows: QuerySet[Any]) -> bool:
+    """Whether they may be fewer than those of the table."""
+    query = rows.query
+    return bool(query.where) or sum(count > 0 for count in query.alias_refcount.values()) > 1

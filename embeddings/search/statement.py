@@ -10,7 +10,7 @@ from django.core.exceptions import EmptyResultSet
 from embeddings import sql
 from embeddings.search.candidates import Candidates
 from embeddings.search.modes import RRF_K, SearchMode
-from embeddings.search.passages import Passages
+from embeddings.search.sources import Passages
 
 Compiled = tuple[str, tuple[Any, ...]]
 

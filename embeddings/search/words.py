@@ -14,7 +14,7 @@ from django.db.models import ExpressionWrapper, F, FloatField, Func, IntegerFiel
 from django.db.models.expressions import Combinable
 
 from embeddings.exceptions import ConfigurationError
-from embeddings.registry import Target
+from embeddings.registry import Derived
 from embeddings.search.cache import Cache
 
 LANGUAGE = "english"
@@ -43,30 +43,30 @@ class Words:
     config: Any
 
     @classmethod
-    def of(cls, query: str, target: Target, using: str) -> Words:
+    def of(cls, query: str, target: Derived, using: str) -> Words:
         query = query[:MAX_CHARACTERS]
         config = _config(target)
         wanted = _JOINTS.sub(" ", _UNWANTED.sub(" ", query))
         return cls(_lexemes(wanted, config, using), " ".join(_OPERATORS.findall(query)[:MAX_LEXEMES]), config)
 
 
-def is_searchable(target: Target) -> bool:
+def is_searchable(target: Derived) -> bool:
     """Whether a query can read the text: from a column of words, or from the fields that it is made of."""
     return bool(words_field(target) or target.lookups)
 
 
-def words_field(target: Target) -> str:
+def words_field(target: Derived) -> str:
     """The SearchVectorField that the target's `words` names, or ""."""
-    return getattr(target.vector_field, "words", "")
+    return getattr(getattr(target, "vector_field", None), "words", "")
 
 
-def with_any(rows: QuerySet[Any], words: Words, target: Target) -> QuerySet[Any]:
+def with_any(rows: QuerySet[Any], words: Words, target: Derived) -> QuerySet[Any]:
     """`rows` that have any of the words, best first (see `_ranked`)."""
     found: QuerySet[Any] = _ranked(rows, words, target, [[lexeme] for lexeme in words.lexemes])
     return found
 
 
-def with_most(rows: QuerySet[Any], words: Words, target: Target) -> QuerySet[Any]:
+def with_most(rows: QuerySet[Any], words: Words, target: Derived) -> QuerySet[Any]:
     """`rows` that have more than half of the words, best first (see `_ranked`)."""
     needed = len(words.lexemes) // 2 + 1
     if len(words.lexemes) <= MAX_COMBINED:
@@ -75,7 +75,7 @@ def with_most(rows: QuerySet[Any], words: Words, target: Target) -> QuerySet[Any
     return with_any(rows, words, target).filter(_found__gte=needed)
 
 
-def _ranked(rows: QuerySet[Any], words: Words, target: Target, any_of: Sequence[Sequence[str]]) -> Any:
+def _ranked(rows: QuerySet[Any], words: Words, target: Derived, any_of: Sequence[Sequence[str]]) -> Any:
     """By the number of the query's words that a row has, then by text rank, in which a long text counts for less.
 
     Annotated with minus their sum, as how far they are; the rank is less than 1. Measured on 7,027 texts and 87
@@ -93,7 +93,7 @@ def _ranked(rows: QuerySet[Any], words: Words, target: Target, any_of: Sequence[
     return matching.alias(_found=found).annotate(_far=far).order_by("_far", "pk")
 
 
-def document(target: Target) -> Combinable:
+def document(target: Derived) -> Combinable:
     """The searched text; without a column of words as an index on SearchVector(*source, config="english") has it."""
     if name := words_field(target):
         return F(name)
@@ -131,7 +131,7 @@ def _quoted(lexeme: str) -> str:
     return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def _config(target: Target) -> str:
+def _config(target: Derived) -> str:
     """The text search configuration: that of the column of words, where it says so."""
     name = words_field(target)
     expression = getattr(target.model._meta.get_field(name), "expression", None) if name else None

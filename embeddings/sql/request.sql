@@ -1,23 +1,21 @@
 -- Open the tasks of objects that were saved: one row a target, in one statement, whatever their number.
 -- A target whose vector was made from the same text is left alone, without a write or a lock.
+-- `counted` is count_in_batch.sql or nothing: a save outside a batch need not be planned for one.
 WITH requested AS (
     SELECT * FROM unnest(
         %(content_type_ids)s::int[], %(object_ids)s::text[], %(fields)s::text[], %(providers)s::text[],
         %(priorities)s::text[], %(head_starts)s::float8[], %(delays)s::float8[], %(fingerprints)s::text[]
     ) AS r (content_type_id, object_id, field, provider, priority, head_start, delay, fingerprint)
 ), changed AS (
-    SELECT r.*, t.batch_id IS DISTINCT FROM %(batch_id)s::bigint AS is_new_to_batch FROM requested r
+    SELECT r.*, t.batch_id AS present_batch_id FROM requested r
     LEFT JOIN embeddings_embeddingtask t USING (content_type_id, object_id, field)
     WHERE t.id IS NULL OR NOT (
         t.status IN ('completed', 'empty') AND t.provider = r.provider
         AND t.fingerprint = r.fingerprint AND r.fingerprint <> ''
     )
     ORDER BY r.content_type_id, r.object_id, r.field
-), counted AS (
-    UPDATE embeddings_embeddingbatch SET total = total + joining.number
-    FROM (SELECT count(*) AS number FROM changed WHERE is_new_to_batch) AS joining
-    WHERE id = %(batch_id)s::bigint AND joining.number > 0
 )
+{counted}
 INSERT INTO embeddings_embeddingtask AS task (
     content_type_id, object_id, field, provider, status, priority, sort_key, available_at, batch_id,
     worker, attempts, crashes, version, fingerprint, model_id, truncated,

@@ -16,6 +16,7 @@ from rq.serializers import JSONSerializer, resolve_serializer
 from rq.worker import WorkerStatus as RQState
 
 from embeddings import broker, conf, heartbeats, jobs, ledger
+from embeddings.models import EmbeddingOperation
 from embeddings.providers import get_provider
 from embeddings.worker.databases import drop_pools, errors_logged
 from embeddings.worker.patience import PatientWorker
@@ -92,7 +93,7 @@ class EmbeddingWorker(PatientWorker):
     # The child that runs a job.
 
     def execute_job(self, job: Any, queue: Any) -> None:
-        """RQ's, except that the tasks of a child that died are free at once instead of when their leases end."""
+        """RQ's, except that the tasks and the operation of a child that died are free at once."""
         self._is_draining = queue.name == conf.current().queue
         self._was_child_killed = self._is_kill_wanted = False
         connections.close_all()  # A forked child must not share the parent's.
@@ -161,6 +162,7 @@ class EmbeddingWorker(PatientWorker):
         with errors_logged():
             for using in conf.current().databases:
                 ledger.rescue(worker=self.name, is_crash=is_crash, using=using)
+                EmbeddingOperation.objects.using(using).let_go(self.name)
             if is_crash:
                 heartbeats.erred(self.name, "A job of this worker was killed.")
 

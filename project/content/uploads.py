@@ -12,6 +12,7 @@ from rest_framework.exceptions import ValidationError
 
 import embeddings
 from embeddings.api import problems
+from embeddings.context import by_person
 from embeddings.models import EmbeddingBatch
 from project.content.api.receipt_serializers import ReceiptSerializer
 from project.content.models import Receipt, ReceiptItem
@@ -51,12 +52,15 @@ class Upload:
 
 
 def create_receipts(rows: Sequence[Any], user: AbstractBaseUser | None, name: str = "Upload of receipts") -> Upload:
-    """Store those of `rows` that are valid, in one transaction; their vectors follow in the background."""
+    """Store those of `rows` that are valid, in one transaction; their vectors follow in the background.
+
+    Though a person uploads them, they have the usual priority: else thousands would delay what others save meanwhile.
+    """
     valid, rejected = _sort(rows)
     if not valid:
         return Upload(None, 0, rejected)
     about = {"kind": KIND, "user": user and user.get_username(), "receipts": len(valid), "rejected": len(rejected)}
-    with transaction.atomic(), embeddings.batch(name, **about) as batch:
+    with transaction.atomic(), by_person(when=lambda: False), embeddings.batch(name, **about) as batch:
         _store(valid, user)
     return Upload(batch, len(valid), rejected)
 

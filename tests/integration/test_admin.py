@@ -20,6 +20,7 @@ from embeddings.models import (
     CANCELLABLE,
     RETRYABLE,
     EmbeddingBatch,
+    EmbeddingOperation,
     EmbeddingTask,
     ProviderCall,
     ProviderState,
@@ -34,7 +35,7 @@ from tests.testapp.models import Memo, Post, Receipt
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/embeddings/embeddingtask/"
-MODELS = [EmbeddingTask, EmbeddingBatch, ProviderCall, ProviderState, WorkerStatus]
+MODELS = [EmbeddingTask, EmbeddingBatch, EmbeddingOperation, ProviderCall, ProviderState, WorkerStatus]
 
 
 def page(client: Client, url: str) -> str:
@@ -453,15 +454,15 @@ class TestExplanations:
 
 
 class TestBatches:
-    def test_list__shows_progress_in_one_query_for_all(self, admin_client, django_assert_num_queries):
+    def test_list__shows_progress_in_two_queries_for_all(self, admin_client, django_assert_num_queries):
         for name in ("first", "second", "third"):
             batch = EmbeddingBatch.objects.create(name=name, total=4)
             for status in (Status.COMPLETED, Status.EMPTY, Status.FAILED, Status.PENDING):
                 make_task(status, batch=batch)
         url = reverse("admin:embeddings_embeddingbatch_changelist")
 
-        # Session, user, count, batches, their tasks' counts.
-        with django_assert_num_queries(5):
+        # Session, user, count, batches, their totals and ages, their tasks' counts.
+        with django_assert_num_queries(6):
             html = page(admin_client, url)
 
         assert html.count('max="4" value="3"></progress> 75%') == 3

@@ -15,7 +15,7 @@ from embeddings.models import EmbeddingBatch, EmbeddingTask, Status
 from embeddings.providers import get_search_provider
 from project.content.models import Article
 from tests.ledger_rows import make_task
-from tests.testapp.models import Post, Receipt, Word
+from tests.testapp.models import Doc, Post, Receipt, Word
 
 pytestmark = pytest.mark.django_db
 
@@ -438,6 +438,35 @@ class TestSearch:
     )
     def test_search__says_which_parameter_is_wrong(self, api, parameters, said):
         assert problem(self.search(api("view_article"), **parameters), 400) == ("invalid", said)
+
+    def test_search__finds_in_several_models(self, api, drain):
+        article = Article.objects.create(slug="a", title="run a program")
+        post = Post.objects.create(title="run a program")
+        doc = Doc.objects.create(title="Running", content="How to run a program.")
+        drain()
+        client = api("view_article", "view_post", "view_doc")
+
+        data = self.search(client, model=["content.article", "testapp.Post", "testapp.doc"], limit=3).json()["data"]
+
+        assert data["degraded"] is False
+        hits = {hit["model"]: hit for hit in data["results"]}
+        assert {model: hit["object_id"] for model, hit in hits.items()} == {
+            "content.article": str(article.pk),
+            "testapp.post": str(post.pk),
+            "testapp.doc": str(doc.pk),
+        }
+        assert hits["testapp.doc"]["passage"] == "How to run a program."
+        assert (hits["testapp.post"]["passage"], hits["testapp.post"]["url"]) == (None, None)
+
+    def test_search__of_several_models_needs_each_permission(self, api):
+        response = self.search(api("view_article"), model=["content.article", "testapp.post"])
+
+        assert problem(response, 403)[1] == "This needs the permission testapp.view_post."
+
+    def test_search__takes_a_field_of_one_model_only(self, api):
+        response = self.search(api("view_article"), model=["content.article", "testapp.post"], field="embedding")
+
+        assert problem(response, 400)[1] == "Name one model together with `field`, or several without it."
 
     @pytest.mark.parametrize("label", ["auth.user", "nothing", "content.article.title"])
     def test_search__takes_only_embedded_models(self, api, label):

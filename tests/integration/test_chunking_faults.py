@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from embeddings import ledger, pieces, pipeline, registry
 from embeddings.models import EmbeddingTask
@@ -170,6 +171,26 @@ class TestDeletions:
         assert not DocChunk.objects.exists()
         assert not EmbeddingTask.objects.exists()
 
+    def test_delete__costs_the_same_statements_whatever_the_chunks(self, drain):
+        few, many = make_doc(2), make_doc(40)
+        drain()
+
+        with CaptureQueriesContext(connection) as of_few:
+            Doc.objects.filter(pk=few.pk).delete()
+        with CaptureQueriesContext(connection) as of_many:
+            Doc.objects.filter(pk=many.pk).delete()
+
+        assert len(of_few) == len(of_many)
+        assert not EmbeddingTask.objects.exists()
+
+    def test_delete__of_one_chunk_forgets_its_task(self, drain):
+        doc = make_doc(3)
+        drain()
+
+        doc.chunks.first().delete()
+
+        assert tasks_of(DocChunk).count() == 2
+
     def test_delete__while_split_drops_the_task(self, drain, while_splitting):
         doc = make_doc(4)
         while_splitting(lambda: sessions.in_thread(lambda: Doc.objects.get(pk=doc.pk).delete())())
@@ -179,12 +200,12 @@ class TestDeletions:
         assert not DocChunk.objects.exists()
         assert not EmbeddingTask.objects.exists()
 
-    def test_delete__of_a_text_that_a_worker_just_split(self, drain, monkeypatch):
+    def test_delete__of_a_text_that_a_worker_just_split(self, drain):
         """The worker's chunks are committed after the deletion has looked for chunks, and before it deletes the row."""
         doc = make_doc(4)
         collected, written = threading.Event(), threading.Event()
         with transaction.atomic(), _after_collecting(doc, collected, written):
-            split = sessions.in_thread(lambda: (collected.wait(10), pipeline.Drain("test").run(), written.set()))
+            split = sessions.in_thread(lambda: (collected.wait(10), drain(), written.set()))
             doc.delete()
         split()
 
@@ -192,15 +213,16 @@ class TestDeletions:
         drain()
         assert not EmbeddingTask.objects.exists()
 
-    def test_delete__that_is_not_committed_keeps_the_worker_off(self, while_splitting):
+    def test_delete__that_is_not_committed_keeps_the_worker_off(self, drain):
         doc = make_doc(4)
         with transaction.atomic():
             doc.delete()
             sessions.in_thread(lambda: pipeline.Drain("test", seconds=0.2).run())()
 
         assert not DocChunk.objects.exists()
-        pipeline.Drain("test").run()
-        assert not EmbeddingTask.objects.exclude(status="scheduled").exists()
+        ledger.retry(EmbeddingTask.objects.all())
+        drain()
+        assert not EmbeddingTask.objects.exists()
 
 
 def _after_collecting(doc: Doc, collected: threading.Event, written: threading.Event) -> Any:
@@ -325,6 +347,8 @@ def test_write__never_waits_for_a_task_of_its_chunks(drain):
     stop.set()
     for join in workers:
         join()
+    assert not EmbeddingTask.objects.filter(status="failed").exists()
+    ledger.retry(EmbeddingTask.objects.all())  # What was locked when a drain's time was over waits for 30 s.
     drain()
 
     assert all(is_ready(doc) for doc in docs)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection, models
+from django.db.models import ForeignKey
 from django.test.utils import isolate_apps
 from rest_framework.test import APIClient
 
@@ -151,6 +152,15 @@ class TestAdminAndApi:
 
         assert f"Doc {doc.pk}" in html
 
+    def test_task_list__filters_tasks_that_split(self, admin_client):
+        doc, post = make_doc(2), Post.objects.create(title="a post")
+
+        html = admin_client.get(LIST, {"provider": ""}).content.decode()
+
+        assert f"Doc {doc.pk}" in html
+        assert f"Post {post.pk}" not in html
+        assert ">none: splits a text<" in html
+
     def test_api__lists_tasks_that_split(self, admin_user, task_of):
         doc = make_doc(2)
         client = APIClient()
@@ -174,11 +184,11 @@ def registered() -> Iterator[None]:
 
 def of(**options: Any) -> list[str]:
     """What the checks say of another Chunking in place of Doc's: ids and sentences."""
-    present = next(registry.all_splittings())
-    assert present.model is Doc
+    (present,) = registry.splittings_for(Doc)
     registry.add(Splitting(**{"model": Doc, "field": "chunking", "source": "content", **options}))
     try:
-        return [f"{message.id}: {message.msg}" for message in checks.check_chunking(None)]
+        found = [f"{message.id}: {message.msg}" for message in checks.check_chunking(None)]
+        return [message for message in found if "testapp.doc" in message.lower()]
     finally:
         registry.add(present)
 
@@ -237,6 +247,16 @@ class TestChecks:
         (error,) = of(tokens=8193)
 
         assert error.startswith("embeddings.E035: testapp.doc.chunking makes chunks of 8193 tokens")
+
+    def test_embeddings_E036(self, monkeypatch):
+        monkeypatch.setattr(ForeignKey, "target_field", Doc._meta.get_field("title"))
+
+        errors = [error for error in of() if "testapp.Doc," in error]
+
+        assert errors == [
+            "embeddings.E036: testapp.DocChunk.doc does not refer to the primary key of testapp.Doc, "
+            "by which chunks are looked for."
+        ]
 
     @pytest.mark.parametrize("options", [{"source": "nothing"}, {"context": "nothing"}, {"when": "nothing"}])
     def test_embeddings_E008(self, options):

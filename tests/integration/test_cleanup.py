@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from embeddings import cleanup, heartbeats, ledger
-from embeddings.models import EmbeddingBatch, EmbeddingTask, ProviderCall, WorkerStatus
+from embeddings.models import EmbeddingBatch, EmbeddingOperation, EmbeddingTask, ProviderCall, WorkerStatus
 from tests.integration.conftest import wait_until
 from tests.testapp.models import Post
 
@@ -53,6 +53,24 @@ def test_clean_up__keeps_tasks_and_the_batches_that_have_some():
     assert cleanup.clean_up() == 0
 
     assert EmbeddingTask.objects.get().batch == used
+
+
+def test_clean_up__deletes_operations_that_ended_and_keeps_what_others_wait_for():
+    ended, fresh, waiting = (
+        EmbeddingOperation.objects.create(kind="regenerate", target=name, batch=batch(400))
+        for name in ("a.ended", "a.fresh", "a.waiting")
+    )
+    long_ago, now = timezone.now() - timedelta(days=400), timezone.now()
+    EmbeddingOperation.objects.filter(pk=ended.pk).update(state="done", finished_at=long_ago)
+    EmbeddingOperation.objects.filter(pk=fresh.pk).update(state="done", finished_at=now)
+
+    # One operation; the batches of the two that ended.
+    assert cleanup.clean_up() == 3
+
+    assert set(EmbeddingOperation.objects.values_list("target", "batch")) == {
+        ("a.fresh", None),
+        ("a.waiting", waiting.batch_id),
+    }
 
 
 def test_clean_up__zero_days_keep_everything(settings):

@@ -410,32 +410,60 @@ def is_done(operation: EmbeddingOperation) -> bool:
     return operation.state == "done"
 
 
-SMALL_PAGES = {"OPERATION_PAGE_SIZE": 200, "LEASE_SECONDS": 2}
+SMALL_PAGES = {"OPERATION_PAGE_SIZE": 200}
 
 
-def test_operate__killed_in_the_middle_again_and_again(workers, redis_client):
-    """Every row is requested exactly once, and gets its vector."""
+def kill(pid: int | None) -> bool:
+    """Whether there was somebody to kill."""
+    try:
+        os.kill(pid or 0, signal.SIGKILL if pid else 0)
+    except ProcessLookupError:  # it has just ended by itself
+        return False
+    return bool(pid)
+
+
+def rows_read() -> int:
+    return EmbeddingOperation.objects.get().rows_read
+
+
+def test_operate__killed_in_the_middle_again_and_again(workers, tmp_path):
+    """Every row is requested exactly once. The provider is down, so that it is operations that are killed."""
+    (tmp_path / "down").touch()
     insert_posts(20_000)
-    crew = [workers.started(providers=dummy(), embeddings=SMALL_PAGES) for _ in range(2)]
+    down = dummy(DOWN=str(tmp_path / "down"))
+    crew = [workers.started(providers=down, embeddings=SMALL_PAGES) for _ in range(2)]
     operation = operations.regenerate(Post)
     killed = 0
 
-    for rows_read in range(1_000, 16_000, 3_000):
-        wait_until(lambda read=rows_read: EmbeddingOperation.objects.get().rows_read >= read, seconds=60)
-        holder = EmbeddingOperation.objects.get().worker
-        for process in crew:
-            if holder and (child := child_of(process)):
-                os.kill(child, signal.SIGKILL)
-                killed += 1
+    for milestone in range(1_000, 16_000, 3_000):
+        wait_until(lambda rows=milestone: rows_read() >= rows, seconds=60)
+        killed += sum(kill(child_of(process)) for process in crew)
 
-    wait_until(lambda: is_done(operation), seconds=60)
+    wait_until(lambda: is_done(operation), seconds=120)
     assert killed
     assert (operation.rows_read, operation.changed, operation.batch.total) == (20_000, 20_000, 20_000)
     assert versions() == {1: 20_000}
 
 
+def test_operate__goes_on_when_a_whole_worker_is_killed(workers):
+    insert_posts(5_000)
+    embeddings = {**SMALL_PAGES, "LEASE_SECONDS": 2}
+    process = workers.started(providers=dummy(), embeddings=embeddings)
+    operation = operations.regenerate(Post)
+    wait_until(rows_read)
+
+    child = child_of(process)
+    kill(process.pid)
+    kill(child)
+    assert not is_done(operation)
+    workers.start(providers=dummy(), embeddings=embeddings)
+
+    wait_until(lambda: is_done(operation), seconds=60)
+    assert versions() == {1: 5_000}
+
+
 def test_operate__goes_on_when_redis_lost_its_message(workers, redis_client):
-    insert_posts(6_000)
+    insert_posts(4_000)
     operation = operations.regenerate(Post)
     redis_client.flushdb()
 
@@ -445,7 +473,7 @@ def test_operate__goes_on_when_redis_lost_its_message(workers, redis_client):
         time.sleep(0.1)
 
     wait_until(lambda: is_done(operation), seconds=60)
-    assert versions() == {1: 6_000}
+    assert versions() == {1: 4_000}
     wait_until(lambda: not Post.objects.filter(embedding=None).exists(), seconds=60)
 
 

@@ -230,6 +230,18 @@ def test_system_004_receipts__upload_costs_no_query_a_receipt(client):
     assert few == many
 
 
+def test_system_004_receipts__upload_lets_what_a_person_saves_go_ahead(client, settings):
+    person = "embeddings.middleware.PersonMiddleware"
+    settings.MIDDLEWARE = [*(each for each in settings.MIDDLEWARE if each != person), person]
+
+    uploaded = upload(client, [receipt()] * 2)
+    post(client, receipt())
+
+    tasks = EmbeddingTask.objects.values_list("priority", flat=True)
+    assert set(tasks.filter(batch=uploaded["batchId"])) == {"normal"}
+    assert set(tasks.exclude(batch=uploaded["batchId"])) == {"high"}
+
+
 def test_system_004_receipts__file_to_try_as_csv_and_as_json(client):
     file = resources.files("project.content") / "samples" / "receipts-upload.csv"
 

@@ -19,7 +19,16 @@ OTHERS: dict[str, Any] = {
     "DATABASES": ("other",),
     "HEAD_START_SECONDS": {"high": 2, "normal": 1.5, "low": 1},
     **dict.fromkeys(
-        ["BATCH_SIZE", "CONCURRENCY", "MAX_ATTEMPTS", "MAX_CRASHES", "CIRCUIT_FAILURES", "CLEANUP_RETENTION_DAYS"], 7
+        [
+            "BATCH_SIZE",
+            "CONCURRENCY",
+            "MAX_ATTEMPTS",
+            "MAX_CRASHES",
+            "CIRCUIT_FAILURES",
+            "OPERATION_PAGE_SIZE",
+            "CLEANUP_RETENTION_DAYS",
+        ],
+        7,
     ),
     **dict.fromkeys(
         [

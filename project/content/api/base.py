@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from embeddings.api.base import EmbeddingsView
 from embeddings.api.describing import PROBLEM, answer
-from embeddings.api.pagination import TaskPagination
+from embeddings.api.pagination import Newest
 from project.content.api.statuses import attach_statuses
 
 VIEW = ["%(app_label)s.view_%(model_name)s"]
@@ -40,7 +40,7 @@ class ModelPermissions(DjangoModelPermissions):
         return super().has_permission(request, view)
 
 
-class ContentPagination(TaskPagination):
+class ContentPagination(Newest):
     """Newest first. The view puts the page into the envelope."""
 
     ordering = "-pk"

@@ -1,0 +1,143 @@
+"""Operations in the background: how far they have read, and how far their vectors are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_permission_codename
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import ngettext
+
+from embeddings import operations, stats
+from embeddings.admin import labels, refreshing
+from embeddings.admin.buttons import ActionButtons
+from embeddings.admin.readonly import ReadOnlyAdmin
+from embeddings.models import EmbeddingOperation
+
+State = EmbeddingOperation.State
+
+MEANING = {
+    State.WAITING: "A worker takes it up in a moment; if none does, see that one is running.",
+    State.RUNNING: "Workers read the rows and queue them. It may be stopped; what is queued stays.",
+    State.DONE: "All rows are read. Their vectors are made in the batch's own time.",
+    State.STOPPED: "Somebody stopped it; what was queued until then was queued.",
+    State.FAILED: "It cannot go on. Once the cause below is gone, begin another.",
+}
+
+
+class OperationChangeList(ChangeList):
+    """The list, with the progress of this page's batches counted at once."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        progress = stats.batch_progress([one.batch_id for one in self.result_list if one.batch_id])
+        for operation in self.result_list:
+            operation.progress = progress.get(operation.batch_id, stats.BatchProgress(0))
+
+
+@admin.register(EmbeddingOperation)
+class OperationAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin):
+    """One row an operation, the latest first."""
+
+    actions = ("stop_operations",)
+
+    list_display = ("__str__", "pill", "rows", "vectors", "by", "created")
+    list_per_page = 25
+    fields = (
+        "kind",
+        "target",
+        "explained_state",
+        "error_message",
+        "rows",
+        "vectors",
+        "linked_batch",
+        "pretty_parameters",
+        "by",
+        "worker",
+        "created_at",
+        "started_at",
+        "finished_at",
+    )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return OperationChangeList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        operation: Any = super().get_object(request, object_id, from_field)
+        if operation is not None:
+            progress = stats.batch_progress([operation.batch_id] if operation.batch_id else [])
+            operation.progress = progress.get(operation.batch_id, stats.BatchProgress(0))
+        return operation
+
+    def is_moving(self, obj: Any) -> bool:
+        return bool(obj.is_open or obj.progress.open)
+
+    def possible_actions(self, obj: EmbeddingOperation) -> dict[str, str]:
+        return {"stop_operations": "Stop"} if obj.is_open else {}
+
+    @admin.action(description="Stop selected operations", permissions=["stop"])
+    def stop_operations(self, request: HttpRequest, queryset: QuerySet[EmbeddingOperation]) -> None:
+        stopped = []
+        for operation in queryset.filter(finished_at=None):
+            operations.stop(operation)
+            if operation.state == State.STOPPED:
+                stopped.append(operation)
+        if stopped:
+            LogEntry.objects.log_actions(request.user.pk, stopped, CHANGE, "Stopped.")  # type: ignore[arg-type]
+        message = ngettext("%d operation was stopped.", "%d operations were stopped.", len(stopped)) % len(stopped)
+        if skipped := queryset.count() - len(stopped):
+            message += f" {skipped} skipped: they had ended."
+        self.message_user(request, message, messages.SUCCESS if stopped else messages.WARNING)
+
+    def has_stop_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(f"{self.opts.app_label}.{get_permission_codename('stop', self.opts)}")
+
+    @admin.display(description="state")
+    def pill(self, operation: EmbeddingOperation) -> str:
+        colour = {State.RUNNING: "processing", State.DONE: "completed"}.get(State(operation.state), operation.state)
+        return labels.pill(colour, operation.get_state_display())
+
+    @admin.display(description="state")
+    def explained_state(self, operation: EmbeddingOperation) -> str:
+        return format_html("{} {} {}", self.pill(operation), MEANING[State(operation.state)], self.buttons(operation))
+
+    @admin.display(description="rows read")
+    def rows(self, operation: EmbeddingOperation) -> str:
+        total = max(operation.rows_total or 0, operation.rows_read)
+        bar = labels.progress_bar(operation.rows_read, total)
+        about = "about " if operation.is_open else ""
+        return format_html("{} {} of {}{}", bar, f"{operation.rows_read:,}", about, f"{total:,}")
+
+    @admin.display(description="vectors made")
+    def vectors(self, operation: Any) -> str:
+        """Of those queued so far. The time is for all that is still to come."""
+        progress: stats.BatchProgress = operation.progress
+        bar = labels.progress_bar(progress.total - progress.open, progress.total)
+        failed = f", {progress.failed:,} failed" if progress.failed else ""
+        counted = f" {progress.done:,} of {progress.total:,}{failed}"
+        is_moving = self.is_moving(operation)
+        return format_html("{}{}{}", bar, counted, labels.left(stats.eta_seconds(operation, progress)) * is_moving)
+
+    @admin.display(description="batch")
+    def linked_batch(self, operation: EmbeddingOperation) -> str:
+        if operation.batch is None:
+            return labels.NONE
+        name = "admin:embeddings_embeddingbatch_change"
+        url = reverse(name, args=[operation.batch_id], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', url, operation.batch)
+
+    @admin.display(description="begun")
+    def created(self, operation: EmbeddingOperation) -> str:
+        return labels.ago(operation.created_at)
+
+    @admin.display(description="parameters")
+    def pretty_parameters(self, operation: EmbeddingOperation) -> str:
+        return format_html('<pre class="embeddings-json">{}</pre>', json.dumps(operation.parameters, indent=2))

@@ -1,0 +1,106 @@
+"""What the API answers about batches and operations, and what it takes to begin and to stop one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rest_framework import serializers
+
+from embeddings import stats
+from embeddings.models import EmbeddingBatch, EmbeddingOperation
+
+NOTHING = stats.BatchProgress(0)
+
+
+class EmbeddingBatchProgressSerializer(serializers.Serializer[Any]):
+    """Counts of a batch's tasks now."""
+
+    total = serializers.IntegerField(
+        help_text="Tasks that joined it. The others make less once some were requested anew, or their objects deleted."
+    )
+    open = serializers.IntegerField(help_text="Waiting, or in a worker's hand.")
+    done = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    cancelled = serializers.IntegerField()
+    share = serializers.FloatField(help_text="The part that is not open any more, 0 to 1.")
+    eta_seconds = serializers.FloatField(allow_null=True, help_text="Null if nothing moved in the last minute.")
+    finished_at = serializers.DateTimeField(allow_null=True, help_text="When the last task ended; null before.")
+
+
+class EmbeddingBatchSerializer(serializers.ModelSerializer[EmbeddingBatch]):
+    """A named group of tasks."""
+
+    progress = EmbeddingBatchProgressSerializer(read_only=True)
+
+    class Meta:
+        model = EmbeddingBatch
+        fields = ("id", "name", "parameters", "created_at", "rolled_back_at", "progress")
+        read_only_fields = fields
+
+
+class EmbeddingOperationSerializer(serializers.ModelSerializer[EmbeddingOperation]):
+    """Something that workers do to all rows of a model."""
+
+    model = serializers.CharField(source="target", read_only=True, help_text="As `app.model`, or `app.model.field`.")
+    progress = EmbeddingBatchProgressSerializer(read_only=True, help_text="Of its batch: the vectors made.")
+    eta_seconds = serializers.FloatField(
+        read_only=True, allow_null=True, help_text="Until all rows have their vectors; null if unknown."
+    )
+
+    class Meta:
+        model = EmbeddingOperation
+        fields = (
+            "id",
+            "kind",
+            "model",
+            "parameters",
+            "state",
+            "rows_total",
+            "rows_read",
+            "changed",
+            "batch",
+            "progress",
+            "eta_seconds",
+            "by",
+            "error_message",
+            "created_at",
+            "started_at",
+            "finished_at",
+        )
+        read_only_fields = fields
+
+
+class EmbeddingBeginSerializer(serializers.Serializer[Any]):
+    """What to do, and to what."""
+
+    kind = serializers.ChoiceField(choices=EmbeddingOperation.Kind.choices)
+    model = serializers.CharField(max_length=255, help_text="As `app.model`, or `app.model.field`.")
+
+
+class EmbeddingStopSerializer(serializers.Serializer[Any]):
+    """How to stop."""
+
+    cancel = serializers.BooleanField(default=False, help_text="Also cancel what it has queued and nobody else wants.")
+
+
+class EmbeddingRetriedSerializer(serializers.Serializer[Any]):
+    """What a retry of a batch did."""
+
+    changed = serializers.IntegerField(help_text="Tasks that will be tried again.")
+    skipped = serializers.IntegerField(help_text="Failed tasks that somebody else was just changing.")
+
+
+def attach_progress(batches: Sequence[Any]) -> None:
+    """Give each batch its `progress`, in two queries for all."""
+    found = stats.batch_progress([batch.pk for batch in batches])
+    for batch in batches:
+        batch.progress = found.get(batch.pk, NOTHING)
+
+
+def attach_batches(operations: Sequence[Any]) -> None:
+    """Give each operation the `progress` of its batch and its `eta_seconds`, in two queries for all."""
+    found = stats.batch_progress([one.batch_id for one in operations if one.batch_id])
+    for operation in operations:
+        operation.progress = found.get(operation.batch_id, NOTHING)
+        operation.eta_seconds = stats.eta_seconds(operation, operation.progress)
