@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework import exceptions, status, views
 from rest_framework.response import Response
@@ -40,12 +41,22 @@ class Unavailable(exceptions.APIException):
     default_code = "unavailable"
 
 
+class TooLarge(exceptions.APIException):
+    """The body of the request is larger than the server takes."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+
+
 def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
     """The answer to an exception; None lets Django answer 500, as for every bug."""
     if isinstance(exc, Http404):
         exc = exceptions.NotFound(*exc.args)
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied(*exc.args)
+    elif isinstance(exc, RequestDataTooBig):
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE / 1_000_000
+        exc = TooLarge(f"The request is larger than {most:.1f} MB; send it in parts.")
     response = views.exception_handler(exc, context)
     if response is None or not isinstance(exc, exceptions.APIException):
         return None

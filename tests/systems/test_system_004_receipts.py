@@ -214,6 +214,12 @@ def test_system_004_receipts__upload_of_nothing_that_can_be_stored(client, conte
     assert not EmbeddingBatch.objects.exists()
 
 
+def test_system_004_receipts__upload_that_is_too_large_is_explained(client):
+    much = post(client, [receipt(text="x" * 10_000)] * 1000, f"{API}upload/")
+
+    assert problem(much, 413) == "The request is larger than 10.0 MB; send it in parts."
+
+
 def test_system_004_receipts__upload_is_stored_whole_or_not_at_all(client, broken_ledger):  # noqa: F811
     with pytest.raises(IntegrityError):
         post(client, [receipt(), receipt()], f"{API}upload/")

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Prefetch
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, ValidationError
@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from embeddings import stats
+from embeddings.api.describing import PROBLEM
 from embeddings.models import EmbeddingBatch
 from project.content.api.base import INVALID, MISSING, REFUSED, ContentViewSet, enveloped
 from project.content.api.receipt_serializers import ReceiptSerializer
@@ -25,6 +26,7 @@ from project.content.receipt_files import MAX_RECEIPTS, Unreadable, check_count,
 from project.content.uploads import KIND, Rejected, Upload, create_receipts
 
 TAG = "receipts"
+TOO_LARGE = {413: OpenApiResponse(PROBLEM, "The request is larger than the server takes; send a file, or parts.")}
 # Problems that a refusal of a whole upload quotes.
 QUOTED = 5
 
@@ -104,7 +106,7 @@ class Receipts(ContentViewSet):
         ),
         tags=[TAG],
         request={"application/json": ReceiptSerializer(many=True), "multipart/form-data": ReceiptFileSerializer},
-        responses={202: enveloped(ReceiptUploadSerializer), **INVALID, **REFUSED},
+        responses={202: enveloped(ReceiptUploadSerializer), **INVALID, **REFUSED, **TOO_LARGE},
         examples=[
             OpenApiExample(
                 "Upload",
