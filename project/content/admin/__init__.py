@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from project.content.admin import articles, pages, recommendations
+from project.content.admin import articles, notes, pages, receipts, recommendations
 
-__all__ = ["articles", "pages", "recommendations"]
+__all__ = ["articles", "notes", "pages", "receipts", "recommendations"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -19,16 +20,25 @@ class StateChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        for target in registry.targets_for(self.model):
-            states = states_of(self.result_list, target.field)
-            for each in self.result_list:
-                each.__dict__.setdefault("states", {})[target.field] = states.get(each.pk, UNKNOWN)
+        attach_states(self.result_list)
+
+
+def attach_states(objects: Sequence[Any]) -> None:
+    """Give each of these objects of one model `states`, {embedded field: State}."""
+    for target in registry.targets_for(type(objects[0])) if objects else ():
+        states = states_of(objects, target.field)
+        for each in objects:
+            each.__dict__.setdefault("states", {})[target.field] = states.get(each.pk, UNKNOWN)
 
 
 def state_label(obj: Any, field: str) -> str:
-    """The state of one embedded field in words; of an object that no list has fetched it for, by a query."""
-    states: dict[str, State] = obj.__dict__.get("states", {})
-    return (states.get(field) or states_of([obj], field).get(obj.pk, UNKNOWN)).label
+    """The state of one embedded field in words; "-" of an object that is not stored yet."""
+    if obj._state.adding:
+        return "-"
+    if "states" not in obj.__dict__:
+        attach_states([obj])
+    state: State = obj.states[field]
+    return state.label
 
 
 class EmbeddedAdmin(admin.ModelAdmin):

@@ -5,7 +5,9 @@ from rest_framework.routers import SimpleRouter
 
 from project.content.api.articles import Articles
 from project.content.api.blocks import BlockImport, Blocks
+from project.content.api.notes import Notes
 from project.content.api.pages import Pages, Workspaces
+from project.content.api.receipts import Receipts
 from project.content.api.recommendations import QueueStatus, Recommendations, Regenerate
 
 router = SimpleRouter(use_regex_path=False)
@@ -14,6 +16,8 @@ router.register("pages", Pages, basename="api-page")
 router.register("blocks", Blocks, basename="api-block")
 router.register("recommendations", Recommendations, basename="api-recommendation")
 router.register("articles", Articles, basename="api-article")
+router.register("notes", Notes, basename="api-note")
+router.register("receipts", Receipts, basename="api-receipt")
 
 urlpatterns = [
     *router.urls,
