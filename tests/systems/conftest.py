@@ -18,8 +18,10 @@ EMBEDDINGS = {"BATCH_SIZE": 100, "CONCURRENCY": 1}
 
 
 def providers(server: OpenAIServer) -> dict[str, Any]:
-    """EMBEDDING_PROVIDERS with OpenAI's, at `server`, for the columns of the content."""
-    return {"default": {**openai(server)["default"], "DIMENSIONS": project_settings.EMBEDDING_DIMENSIONS}}
+    """EMBEDDING_PROVIDERS with OpenAI's, at `server`, for the columns of the content; patient with slow answers."""
+    (given,) = openai(server).values()
+    options = {**given["OPTIONS"], "TIMEOUT_SECONDS": 20}
+    return {"default": {**given, "DIMENSIONS": project_settings.EMBEDDING_DIMENSIONS, "OPTIONS": options}}
 
 
 @pytest.fixture
