@@ -184,7 +184,7 @@ class TestFilters:
     def test_provider__is_offered_when_there_are_several(self, admin_client, settings, monkeypatch):
         monkeypatch.setattr(
             registry, "all_splittings", lambda: iter(())
-        )  # Whose tasks have none, which is a choice too.
+        )  # a choice of their own
         one = make_task(provider="second")
         make_task()
         assert "By provider" not in page(admin_client, LIST)
