@@ -182,9 +182,7 @@ class TestFilters:
         assert self.found(admin_client, "?error=crash") == {failed.pk}
 
     def test_provider__is_offered_when_there_are_several(self, admin_client, settings, monkeypatch):
-        monkeypatch.setattr(
-            registry, "all_splittings", lambda: iter(())
-        )  # a choice of their own
+        monkeypatch.setattr(registry, "all_splittings", lambda: iter(()))  # a choice of their own
         one = make_task(provider="second")
         make_task()
         assert "By provider" not in page(admin_client, LIST)
