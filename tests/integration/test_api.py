@@ -30,11 +30,11 @@ def user() -> User:
 
 @pytest.fixture
 def api(user):
-    """A client of a user who has exactly these permissions."""
+    """A client of a user who has exactly these permissions, on whatever app's models are called so."""
 
     def log_in(*codenames: str) -> APIClient:
         permissions = Permission.objects.filter(codename__in=codenames)
-        assert permissions.count() == len(codenames)
+        assert {permission.codename for permission in permissions} == set(codenames)
         user.user_permissions.set(permissions)
         client = APIClient()
         client.force_authenticate(User.objects.get(pk=user.pk))

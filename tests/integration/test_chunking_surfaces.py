@@ -175,11 +175,13 @@ class TestAdminAndApi:
 
 @pytest.fixture
 def registered() -> Iterator[None]:
-    """Forget what a test registers."""
-    before = set(registry.all_derived())
+    """Forget what a test registers, and restore what it replaces: isolated apps register theirs anew."""
+    before = list(registry.all_derived())
     yield
-    for each in set(registry.all_derived()) - before:
+    for each in set(registry.all_derived()).difference(before):
         registry.remove(each.model, each.field)
+    for each in before:
+        registry.add(each)
 
 
 def of(**options: Any) -> list[str]:
