@@ -9,7 +9,7 @@ from typing import Any, Literal
 from django.db.models import Q, QuerySet
 
 from embeddings.search import meaning
-from embeddings.search.modes import SearchMode
+from embeddings.search.modes import TOO_FEW, SearchMode
 from embeddings.search.sources import Source
 from embeddings.search.words import is_searchable, with_any, with_most
 
@@ -74,7 +74,9 @@ def _by_words(source: Source, asked: Asked) -> Iterator[Candidates]:
     target, limit, words = source.target, asked.limit, source.words_of(asked.query)
     most, some = with_most(source.rows, words, target), with_any(source.rows, words, target)
     yield Candidates("by_most", "keyword", source.keys_of(most, limit), source.columns)
-    yield Candidates("by_any", "keyword", source.keys_of(some, limit), source.columns, unless="by_most", enough=limit)
+    yield Candidates(
+        "by_any", "keyword", source.keys_of(some, limit), source.columns, unless="by_most", enough=min(limit, TOO_FEW)
+    )
     yield from _unsplit(source, asked)
 
 

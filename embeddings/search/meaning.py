@@ -17,7 +17,7 @@ from embeddings.search.sources import is_restricted
 # Up to so many rows are compared one by one. An approximate index, which looks for the near ones among all rows and
 # drops those that a filter refuses, is slower for fewer, and finds less (measured: recall@10 and milliseconds at
 # 100,000 rows of 256 dimensions, tests/integration/test_search_recall.py).
-EXACT_ROWS = 10_000
+EXACT_ROWS = 5_000
 
 
 def comparable(target: Target, model_id: str, dimensions: int, using: str) -> Q:

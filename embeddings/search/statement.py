@@ -16,7 +16,7 @@ Compiled = tuple[str, tuple[Any, ...]]
 
 # What an HNSW scan keeps in view: more finds more, and takes longer. Measured at 100,000 rows of 256 dimensions:
 # recall@10 0.93 with 100, 0.95 with 200.
-EF_SEARCH = 300
+EF_SEARCH = 200
 
 _SCORES: dict[SearchMode, str] = {
     # A vector of zeros has no direction: its distance is NaN, which sorts last and is no number for JSON.

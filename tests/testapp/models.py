@@ -49,6 +49,8 @@ class Essay(models.Model):
     class Meta:
         indexes = [
             GinIndex(fields=["words"], name="essay_words"),
+            # The rows that a hybrid search finds by words alone, without reading all others.
+            models.Index(fields=["id"], condition=models.Q(embedding__isnull=True), name="essay_waiting"),
             HnswIndex(fields=["embedding"], opclasses=["vector_cosine_ops"], name="essay_embedding"),
         ]
 
