@@ -32,12 +32,15 @@ def counts_by_status(model: type[models.Model] | None = None, *, using: str = DE
     return {status: counts.get(status, 0) for status in Status.values}
 
 
-def states_for(objects: Sequence[models.Model]) -> dict[str, str]:
-    """{str(pk): status} of objects of one model with one embedded field; an object without a task is missing."""
+def states_for(objects: Sequence[models.Model], *, field: str | None = None) -> dict[str, str]:
+    """{str(pk): status} of objects of one model; an object without a task is missing.
+
+    `field` names the embedded field where the model has several.
+    """
     if not objects:
         return {}
     using = objects[0]._state.db or DEFAULT_DB_ALIAS
-    (target,) = registry.targets_for(type(objects[0]))
+    (target,) = (each for each in registry.targets_for(type(objects[0])) if field in {None, each.field})
     tasks = _tasks_of(target, using, [target.object_id(obj) for obj in objects])
     return dict(tasks.values_list("object_id", "status"))
 

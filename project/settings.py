@@ -79,6 +79,9 @@ EMBEDDINGS = {
     "REQUEST_TIMEOUT_SECONDS": ENVIRONMENT.request_timeout_ms / 1000,
 }
 
+# An upload of 5,000 receipts as JSON.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000_000
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "rest_framework.authentication.SessionAuthentication",

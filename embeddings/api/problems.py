@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework import exceptions, status, views
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 
 class Conflict(exceptions.APIException):
@@ -39,16 +41,27 @@ class Unavailable(exceptions.APIException):
     default_code = "unavailable"
 
 
+class TooLarge(exceptions.APIException):
+    """The body of the request is larger than the server takes."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+
+
 def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
     """The answer to an exception; None lets Django answer 500, as for every bug."""
     if isinstance(exc, Http404):
         exc = exceptions.NotFound(*exc.args)
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied(*exc.args)
+    elif isinstance(exc, RequestDataTooBig):
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE / 1_000_000
+        exc = TooLarge(f"The request is larger than {most:.1f} MB; send it in parts.")
     response = views.exception_handler(exc, context)
     if response is None or not isinstance(exc, exceptions.APIException):
         return None
-    response.data = {"success": False, "error": {"code": _code(exc), "message": " ".join(_sentences(exc.detail))}}
+    text = " ".join(sentence(*each) for each in messages(exc.detail))
+    response.data = {"success": False, "error": {"code": _code(exc), "message": text}}
     return response
 
 
@@ -58,13 +71,28 @@ def _code(exc: exceptions.APIException) -> str:
     return str(getattr(exc.detail, "code", exc.default_code))
 
 
-def _sentences(detail: Any, name: str = "") -> Iterator[str]:
-    """The messages of one error or, each with the name of its parameter, of all fields of a validation."""
+def messages(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """(field, message) of everything in the detail of an error; "items.2.price" is of the second of `items`.
+
+    The field is "" of what concerns no single one.
+    """
     if isinstance(detail, dict):
-        for key, value in detail.items():  # by place, if it is of a list
-            yield from _sentences(value, name if isinstance(key, int) else key)
+        for key, value in detail.items():
+            yield from messages(value, _path(path, key, value))
     elif isinstance(detail, list):
         for value in detail:
-            yield from _sentences(value, name)
+            yield from messages(value, path)
     else:
-        yield f"{name}: {detail}" if name else str(detail)
+        yield path, str(detail)
+
+
+def _path(path: str, key: Any, value: Any) -> str:
+    """One step further. Keys of lists are places; the place of a plain value says less than the message does."""
+    if key == api_settings.NON_FIELD_ERRORS_KEY or (isinstance(key, int) and not isinstance(value, dict)):
+        return path
+    step = str(key + 1) if isinstance(key, int) else key
+    return f"{path}.{step}".lstrip(".")
+
+
+def sentence(field: str, message: str) -> str:
+    return f"{field}: {message}" if field else message

@@ -1,9 +1,12 @@
-"""What a reader is told about an article's vector, and about all of them."""
+"""What a reader is told about an object's vector, and about those of all articles."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Model
 
 from embeddings import conf, stats
 from embeddings.models import DONE, OPEN, Status
@@ -36,13 +39,16 @@ LABELS = {
 }
 
 
-def states_of(articles: Iterable[Article]) -> dict[int, State]:
-    """The state of each article by its primary key, in one query; of none at all while embedding is switched off."""
-    articles = list(articles)
-    if not articles or not conf.current().enabled:
+def states_of(objects: Iterable[Model], field: str | None = None) -> dict[Any, State]:
+    """The state of each object of one model by its primary key, in one query; of none while embedding is switched off.
+
+    `field` names the embedded field where the model has several.
+    """
+    objects = list(objects)
+    if not objects or not conf.current().enabled:
         return {}
-    statuses = stats.states_for(articles)
-    return {article.pk: LABELS.get(statuses.get(str(article.pk)), UNKNOWN) for article in articles}
+    statuses = stats.states_for(objects, field=field)
+    return {each.pk: LABELS.get(statuses.get(str(each.pk)), UNKNOWN) for each in objects}
 
 
 @dataclass(frozen=True, slots=True)

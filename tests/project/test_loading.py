@@ -115,7 +115,9 @@ def test_load_content__dry_run():
 
     call_command("load_content", limit=30, dry_run=True, stdout=out)
 
-    assert out.getvalue() == "Would load the content: 30 added, 0 updated, 0 unchanged, 0 removed.\n"
+    content, samples = out.getvalue().splitlines()
+    assert content == "Would load the content: 30 added, 0 updated, 0 unchanged, 0 removed."
+    assert samples.startswith("Samples to add: ")
     assert not Article.objects.exists()
 
 

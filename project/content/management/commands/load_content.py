@@ -6,17 +6,18 @@ from time import monotonic
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
-from project.content import loading, sources
+from project.content import loading, sampling, sources
 
 
 class Command(BaseCommand):
     """Load the reference content; a second run writes only what changed."""
 
-    help = "Load the documentation of this Python and of the installed packages as articles."
+    help = "Load the documentation of this Python and of the installed packages as articles, and samples of the rest."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--limit", type=int, help="load only so many texts, and remove nothing")
+        parser.add_argument("--limit", type=int, help="load only so many articles, and remove none")
         parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
 
     def handle(self, *args: Any, limit: int | None, dry_run: bool, **options: Any) -> None:
@@ -28,10 +29,19 @@ class Command(BaseCommand):
             loading.carry_out(planned, lambda done: self._progress(done, planned.writes))
         seconds = "" if dry_run else f" in {monotonic() - started:.1f} s"
         self.stdout.write(f"{'Would load' if dry_run else 'Loaded'} the content{seconds}: {_counts(planned)}.")
+        self.stdout.write(f"Samples {'to add' if dry_run else 'added'}: {_samples(dry_run)}.")
 
     def _progress(self, done: int, total: int) -> None:
         self.stdout.write(f"  {done:,} of {total:,} articles written")
         self.stdout.flush()
+
+
+def _samples(dry_run: bool) -> str:
+    """Load the samples; a dry run takes everything back."""
+    with transaction.atomic():
+        loaded = sampling.load()
+        transaction.set_rollback(dry_run)
+    return ", ".join(f"{count:,} {name}" for name, count in loaded.items())
 
 
 def _counts(planned: loading.Plan) -> str:

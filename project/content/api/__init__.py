@@ -1,0 +1,1 @@
+"""The API of the reference project, one module a system."""
