@@ -58,6 +58,9 @@ class ChunkProgress:
     # Whether nothing more will happen by itself: all is ready, failed or cancelled.
     is_settled: bool = True
 
+    def __str__(self) -> str:
+        return f"{self.ready} of {self.total} chunks ready"
+
 
 def chunk_progress(parents: Sequence[models.Model]) -> dict[Any, ChunkProgress]:
     """{primary key: progress} of objects of one model whose texts are split into chunks; in two queries."""

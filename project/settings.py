@@ -39,6 +39,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    # What somebody saves who is logged in goes ahead of what programs save.
+    "embeddings.middleware.PersonMiddleware",
 ]
 
 ROOT_URLCONF = "project.urls"
@@ -96,6 +98,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # Sets of choices are named here: their fields share names.
+    "ENUM_NAME_OVERRIDES": {
+        "EmbeddingStatus": "embeddings.models.Status",
+        "EmbeddingOperationKind": "embeddings.models.EmbeddingOperation.Kind",
+        "ArticleKind": "project.content.kinds.Kind",
+    },
 }
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -42,6 +42,8 @@ EXAMPLE = {
 
 
 class Search(EmbeddingsView):
+    """Where objects have owners, mount a subclass whose `objects()` leaves out what the user may not see."""
+
     # Which permission it takes depends on the model that is searched.
     permission_classes = [IsAuthenticated]
 
@@ -66,8 +68,13 @@ class Search(EmbeddingsView):
         targets = _targets(wanted["model"], wanted.get("field"))
         for target in targets:
             _check_may_view(request, target.model)
-        found = _found(targets[0], wanted) if len(targets) == 1 else _found_across(targets, wanted)
+        objects = [self.objects(target.model).defer(*_unread(target.model)) for target in targets]
+        found = _found(objects[0], targets[0], wanted) if len(targets) == 1 else _found_across(objects, wanted)
         return Response({"success": True, "data": found})
+
+    def objects(self, model: type[models.Model]) -> QuerySet[Any]:
+        """What the user, who may view the model, may find of it: here, all."""
+        return model._default_manager.all()
 
 
 def _targets(labels: Sequence[str], field: str | None) -> list[Derived]:
@@ -99,15 +106,14 @@ def _check_may_view(request: Request, model: type[models.Model]) -> None:
         raise exceptions.PermissionDenied(f"This needs the permission {permission}.")
 
 
-def _objects(target: Derived) -> QuerySet[Any]:
-    vectors = [each.field for each in registry.targets_for(target.model)]
-    objects: QuerySet[Any] = target.model._default_manager.defer(*vectors)
-    return objects
+def _unread(model: type[models.Model]) -> list[str]:
+    """The vectors, which are long, and which no answer holds."""
+    return [each.field for each in registry.targets_for(model)]
 
 
-def _found(target: Derived, wanted: dict[str, Any]) -> dict[str, Any]:
+def _found(objects: QuerySet[Any], target: Derived, wanted: dict[str, Any]) -> dict[str, Any]:
     try:
-        found = search.search(_objects(target), wanted["q"], mode=wanted["mode"], field=target.field)
+        found = search.search(objects, wanted["q"], mode=wanted["mode"], field=target.field)
     except ConfigurationError as exc:  # a search by words, or come down to that, of a model that has none to search
         if wanted["mode"] == "keyword":
             raise Unsearchable(f"{exc} Search it with mode=semantic.") from exc
@@ -116,8 +122,8 @@ def _found(target: Derived, wanted: dict[str, Any]) -> dict[str, Any]:
     return {"results": best, "degraded": bool(getattr(found, "degraded", False))}
 
 
-def _found_across(targets: Sequence[Derived], wanted: dict[str, Any]) -> dict[str, Any]:
-    found = search.across(map(_objects, targets), wanted["q"], mode=wanted["mode"], limit=wanted["limit"])
+def _found_across(objects: Sequence[QuerySet[Any]], wanted: dict[str, Any]) -> dict[str, Any]:
+    found = search.across(objects, wanted["q"], mode=wanted["mode"], limit=wanted["limit"])
     best = [_hit(hit.object, hit.score, hit.found_by, hit.passage) for hit in found.hits]
     return {"results": best, "degraded": found.degraded}
 

@@ -52,3 +52,17 @@ def test_split__a_paragraph_too_long_in_whole_lines():
 
     assert all(len(section.body) <= sections.MAX_CHARACTERS for section in found)
     assert [line for section in found for line in section.body.splitlines()] == lines
+
+
+def test_as_markdown__headings_underlined_alike_have_one_level():
+    text = "====\nName\n====\nText.\n\nUse\n===\nMore.\n\nIn code\n-------\nEnd.\n\nAlso\n===="
+
+    found = sections.as_markdown(text)
+
+    assert found == "# Name\nText.\n\n## Use\nMore.\n\n### In code\nEnd.\n\n## Also"
+
+
+def test_as_markdown__leaves_markdown_as_it_is():
+    text = "# Use\n\n```python\n# not a heading\n```\n\n| a |\n|---|\n| b |\n\n### Next\n\nEnd."
+
+    assert sections.as_markdown(text) == text

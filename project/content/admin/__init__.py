@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from project.content.admin import articles, notes, receipts
+from project.content.admin import articles, notes, pages, receipts, recommendations
 
-__all__ = ["articles", "notes", "receipts"]
+__all__ = ["articles", "notes", "pages", "receipts", "recommendations"]

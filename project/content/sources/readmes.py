@@ -1,4 +1,4 @@
-"""The README texts of the installed packages, by section."""
+"""The README texts of the installed packages: by section, and whole."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ def texts() -> Iterator[Text]:
         for section in sections.split(_plain(readme)):
             if len(section.body) >= MIN_CHARACTERS:
                 yield _text(name, section, taken)
+
+
+def whole() -> Iterator[tuple[str, str]]:
+    """(distribution name, its README as Markdown) for each that says something."""
+    for name, readme in _readmes():
+        text = sections.as_markdown(_plain(readme))
+        if len(text) >= MIN_CHARACTERS:
+            yield name, text
 
 
 def _readmes() -> Iterator[tuple[str, str]]:

@@ -33,25 +33,45 @@ def split(text: str) -> Iterator[Section]:
             yield Section(heading, body)
 
 
+def as_markdown(text: str) -> str:
+    """`text` with its headings as Markdown has them: those underlined alike have one level, first used highest."""
+    written, underlines = list[str](), list[str]()
+    for heading, lines in _parts(text.splitlines()):
+        if heading is None or ATX.match(lines[0]):
+            written += lines
+            continue
+        underline = lines[-1][0] * len(lines)
+        if underline not in underlines:
+            underlines.append(underline)
+        written.append(f"{'#' * min(6, 1 + underlines.index(underline))} {heading}")
+    return "\n".join(written)
+
+
 def _under_headings(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
-    heading, body, fenced, index = "", list[str](), False, 0
+    heading, body = "", list[str]()
+    for found, used in _parts(lines):
+        if found is None:
+            body += used
+        else:
+            yield heading, body
+            heading, body = found, []
+    yield heading, body
+
+
+def _parts(lines: list[str]) -> Iterator[tuple[str | None, list[str]]]:
+    """Each heading with the lines that make it, and each other line by itself with None."""
+    fenced, index = False, 0
     while index < len(lines):
         if fence := FENCE.match(lines[index]):
             # Only a bare fence closes, so that a README which forgot one goes wrong for no longer than that.
             fenced = bool(fence["language"]) or not fenced
-        found = None if fenced else _heading_at(lines, index)
-        if found is None:
-            body.append(lines[index])
-            index += 1
-            continue
-        yield heading, body
-        heading, used = found
-        body, index = [], index + used
-    yield heading, body
+        heading, used = (None, 1) if fenced else _heading_at(lines, index)
+        yield heading, lines[index : index + used]
+        index += used
 
 
-def _heading_at(lines: list[str], index: int) -> tuple[str, int] | None:
-    """The heading that starts at `index`, with the number of lines it takes: "# A", "A / ===" or "=== / A / ==="."""
+def _heading_at(lines: list[str], index: int) -> tuple[str | None, int]:
+    """The heading at `index`, None for none, with the number of its lines: "# A", "A / ===" or "=== / A / ==="."""
     line, after = lines[index], lines[index + 1 : index + 3]
     if atx := ATX.match(line):
         return atx["heading"], 1
@@ -59,7 +79,7 @@ def _heading_at(lines: list[str], index: int) -> tuple[str, int] | None:
         return after[0].strip(), 3
     if _is_title(line) and after and RULE.match(after[0]) and len(after[0].rstrip()) >= len(line.rstrip()):
         return line.strip(), 2
-    return None
+    return None, 1
 
 
 def _is_title(line: str) -> bool:
