@@ -47,7 +47,7 @@ def read_receipts(name: str, content: bytes) -> list[Any]:
 def check_count(receipts: list[Any]) -> None:
     """Raises Unreadable unless they can be stored in one go."""
     if not receipts:
-        raise Unreadable("There are no receipts in it.")
+        raise Unreadable("The file has no receipts.")
     if len(receipts) > MAX_RECEIPTS:
         raise Unreadable(f"These are {len(receipts):,} receipts; upload at most {MAX_RECEIPTS:,} at a time.")
 

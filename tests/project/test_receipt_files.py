@@ -86,7 +86,7 @@ def test_read_receipts__csv_line_of_no_receipt():
     [
         ("r.xlsx", b"x", "Upload a .json or a .csv file."),
         ("r", b"[]", "Upload a .json or a .csv file."),
-        ("r.json", b"[]", "There are no receipts in it."),
+        ("r.json", b"[]", "The file has no receipts."),
         ("r.json", b"{}", "The file must hold a list of receipts"),
         ("r.json", b'[{"total": NaN}]', "The file is not JSON: NaN is no number."),
         ("r.json", b"[{", "The file is not JSON: "),
@@ -95,7 +95,7 @@ def test_read_receipts__csv_line_of_no_receipt():
         ("r.json", b"[0" + b",0" * MAX_RECEIPTS + b"]", "These are 5,001 receipts; upload at most 5,000 at a time."),
         ("r.json", "[{\u00fc}]".encode("latin-1"), "The file is not UTF-8"),
         ("r.csv", b"", "The first line of the file does not name the columns receipt, merchant, purchased_on, total"),
-        ("r.csv", HEADER.encode(), "There are no receipts in it."),
+        ("r.csv", HEADER.encode(), "The file has no receipts."),
         ("r.csv", HEADER.replace("price", "price,vat").encode(), "columns that are not known: vat."),
         ("r.csv", HEADER.replace("price", "price,price").encode(), "names a column twice."),
         ("r.csv", HEADER.encode() + b'1,"A', "After line 1 the file is not CSV: "),
