@@ -43,6 +43,8 @@ class Found:
     degraded: bool
 
 
+# What is searched; of a model with several embedded fields, the name of one of them is said with it.
+Searched = QuerySet[Any] | tuple[QuerySet[Any], str]
 # An object: the number of its queryset, and its key. A piece of it: with the key of the chunk, if it has some.
 Key = tuple[int, str]
 Piece = tuple[int, str, str | None]
@@ -62,14 +64,15 @@ class _Fused:
         return "both" if self.by_meaning and self.by_words else "semantic" if self.by_meaning else "keyword"
 
 
-def across(querysets: Iterable[QuerySet[Any]], query: str, *, mode: SearchMode = "hybrid", limit: int = 20) -> Found:
+def across(querysets: Iterable[Searched], query: str, *, mode: SearchMode = "hybrid", limit: int = 20) -> Found:
     """The best objects of several models, each queryset with its own filters and permissions.
 
+    Where a model has several embedded fields, give `(queryset, "field")` in the place of the queryset.
     Vectors of one model are ranked together by distance, those of each other by themselves, words by text rank; the
     score is the ranks fused. A queryset whose text no query can read is searched by meaning only.
     """
     query = clean(query)
-    wanted = [source_of(queryset, None) for queryset in querysets]
+    wanted = [source_of(*each) if isinstance(each, tuple) else source_of(each, None) for each in querysets]
     asked = {alias: asked_of(query, mode, alias, CANDIDATES) for alias in {source.target.provider for source in wanted}}
     if not query:
         return Found([], degraded=False)

@@ -8,43 +8,55 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from project.content.models import Article
+from embeddings.search import Hit
 
-# What a group's best articles count for its place: the first decides, two more good ones break a near tie.
+# What a group's best hits count for its place: the first decides, two more good ones break a near tie.
 WEIGHTS = (1.0, 0.15, 0.1)
-# An article shown in full, and as many of its group under it as count.
+# A hit shown in full, and as many of its group under it as count.
 SHOWN = len(WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The articles of one source that were found, at least one, best first."""
+    """What was found of one source, at least one hit, best first."""
 
     source: str
-    articles: list[Article]
+    hits: list[Hit]
 
     @property
     def weight(self) -> float:
-        return sum(weight * article.score for weight, article in zip(WEIGHTS, self.articles, strict=False))
+        return sum(weight * hit.score for weight, hit in zip(WEIGHTS, self.hits, strict=False))
 
     @property
-    def shown(self) -> list[Article]:
-        return self.articles[:SHOWN]
+    def shown(self) -> list[Hit]:
+        return self.hits[:SHOWN]
 
     @property
     def hidden(self) -> int:
-        return len(self.articles) - len(self.shown)
+        return len(self.hits) - len(self.shown)
 
 
-def grouped(found: Iterable[Article]) -> list[Group]:
-    """Articles with a `score`, best first → their groups, best first. An article without a source is a group."""
-    groups: dict[str | int, Group] = {}
-    for article in found:
-        groups.setdefault(article.source or article.pk, Group(article.source, [])).articles.append(article)
-    return sorted(groups.values(), key=lambda group: -group.weight)
+def collapsed(found: Iterable[Hit]) -> list[Group]:
+    """Hits, best first → their groups, in the order of each one's best hit. A hit without a source is a group."""
+    groups: dict[Any, Group] = {}
+    for hit in found:
+        source = source_of(hit)
+        groups.setdefault(source or hit.object, Group(source, [])).hits.append(hit)
+    return list(groups.values())
 
 
-def each_alone(found: Iterable[Article]) -> list[Group]:
-    """Every article as a group of its own, in the order in which they came."""
-    return [Group(article.source, [article]) for article in found]
+def grouped(found: Iterable[Hit]) -> list[Group]:
+    """The same, in the order of the groups' weights: only fair where all hits may have a source."""
+    return sorted(collapsed(found), key=lambda group: -group.weight)
+
+
+def each_alone(found: Iterable[Hit]) -> list[Group]:
+    """Every hit as a group of its own, in the order in which they came."""
+    return [Group(source_of(hit), [hit]) for hit in found]
+
+
+def source_of(hit: Hit) -> str:
+    """What an article came from; "" for all else, which stands alone."""
+    return getattr(hit.object, "source", "")

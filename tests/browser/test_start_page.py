@@ -1,40 +1,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from embeddings import pipeline
 from project.content.models import Article
+from tests.browser.conftest import CONTRAST, OpenPage
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
-# What htmx logs when a newer request takes the place of one that is under way.
-REPLACED = ("htmx:sendAbort", "htmx:afterRequest")
-OpenPage = Callable[..., Page]
-
-
-@pytest.fixture
-def open_page(browser: Browser, live_server) -> Iterator[OpenPage]:
-    """Opens a path in a browser context with these options; no page may report an error."""
-    contexts, errors = [], []
-
-    def open_(path: str = "/", **options: object) -> Page:
-        contexts.append(browser.new_context(base_url=live_server.url, **options))
-        page = contexts[-1].new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if is_error(message) else None)
-        page.goto(path)
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert errors == []
 
 
 @pytest.fixture
@@ -54,10 +29,6 @@ def articles(redis_client) -> None:
 def embed() -> None:
     """Let a worker do all that waits."""
     pipeline.Drain("test", seconds=30).run()
-
-
-def is_error(message: ConsoleMessage) -> bool:
-    return message.type == "error" and not message.text.startswith(REPLACED)
 
 
 def box(page: Page) -> Locator:
@@ -130,6 +101,7 @@ def test_search__more_of_one_source_and_back(open_page: OpenPage, articles):
 
     expect(headings(page)).to_have_count(5)
     search(page, "pears")
+    expect(page).to_have_url(re.compile("q=pears.*source=fruit"))
     expect(headings(page)).to_have_count(5)
     page.get_by_role("link", name="Search everything, not only fruit").click()
     expect(box(page)).to_have_value("pears")

@@ -492,7 +492,7 @@ class TestSchema:
 
     def test_schema__is_for_those_who_are_logged_in(self, client, user):
         assert client.get("/api/schema/").status_code in {401, 403}
-        assert client.get("/api/docs/").headers["Location"] == "/admin/login/?next=/api/docs/"
+        assert client.get("/api/docs/").headers["Location"] == "/login/?next=/api/docs/"
 
         client.force_login(user)
 

@@ -127,3 +127,15 @@ def test_across__two_databases(drain):
 def test_across__several_fields_must_be_chosen_from():
     with pytest.raises(ConfigurationError, match="merchant_embedding, text_embedding"):
         search.across([Receipt.objects.all()], "bread")
+
+
+def test_across__the_field_is_said_where_there_are_several(drain):
+    Receipt.objects.create(merchant="hammer shop", text="bread")
+    bought = Receipt.objects.create(merchant="bakery", text="hammer")
+    drain()
+
+    found = search.across([(Receipt.objects.all(), "text_embedding"), Post.objects.all()], "hammer", mode="keyword")
+
+    assert [hit.object for hit in found.hits] == [bought]
+    with pytest.raises(ConfigurationError, match="Say which embedded field"):
+        search.across([Receipt.objects.all()], "hammer")

@@ -2,18 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from project.content.grouping import Group, each_alone, grouped
-from project.content.models import Article
+from embeddings.search import Hit
+from project.content.grouping import Group, collapsed, each_alone, grouped
+from project.content.models import Article, Note
 
 
-def article(pk: int, source: str, score: float) -> Article:
-    made = Article(pk=pk, source=source)
-    made.score = score
-    return made
+def article(pk: int, source: str, score: float) -> Hit:
+    return Hit(Article(pk=pk, source=source), score, "both")
 
 
 def keys(groups: list[Group]) -> list[tuple[str, list[int]]]:
-    return [(group.source, [article.pk for article in group.articles]) for group in groups]
+    return [(group.source, [hit.object.pk for hit in group.hits]) for group in groups]
 
 
 def test_grouped__in_the_order_of_their_best():
@@ -43,6 +42,18 @@ def test_grouped__without_a_source_each_alone():
     assert keys(grouped(found)) == [("", [1]), ("", [2])]
 
 
+def test_collapsed__in_the_order_of_their_best():
+    found = [article(1, "a", 0.50), article(2, "b", 0.49), article(3, "b", 0.48), article(4, "b", 0.47)]
+
+    assert keys(collapsed(found)) == [("a", [1]), ("b", [2, 3, 4])]
+
+
+def test_grouped__other_models_have_no_source():
+    found = [Hit(Note(pk=1), 0.5, "both"), Hit(Note(pk=2), 0.4, "both"), article(1, "", 0.3)]
+
+    assert keys(grouped(found)) == [("", [1]), ("", [2]), ("", [1])]
+
+
 def test_each_alone__keeps_the_order():
     found = [article(1, "a", 0.1), article(2, "b", 0.9), article(3, "a", 0.5)]
 
@@ -53,5 +64,5 @@ def test_each_alone__keeps_the_order():
 def test_group__shows_three_and_counts_the_rest(count, shown, hidden):
     (group,) = grouped(article(pk, "a", 1 / (pk + 1)) for pk in range(count))
 
-    assert [article.pk for article in group.shown] == list(range(shown))
+    assert [hit.object.pk for hit in group.shown] == list(range(shown))
     assert group.hidden == hidden

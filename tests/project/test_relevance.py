@@ -7,6 +7,7 @@ import pytest
 
 from embeddings.conf import ProviderSettings
 from embeddings.providers.local import LocalProvider
+from embeddings.search import Hit
 from project.content import sources
 from project.content.finding import CANDIDATES
 from project.content.grouping import grouped
@@ -34,12 +35,9 @@ def embedded(texts: list[Text]) -> np.ndarray:
 def found(query: str, texts: list[Text], embedded: np.ndarray) -> list[str]:
     """The sources of a search by meaning, as the start page orders them."""
     scores = embedded @ vectors([query])[0]
-    articles = []
-    for index in np.argsort(-scores)[:CANDIDATES]:
-        article = Article(pk=int(index), source=texts[index].source)
-        article.score = scores[index]
-        articles.append(article)
-    return [group.source for group in grouped(articles)]
+    best = np.argsort(-scores)[:CANDIDATES]
+    hits = (Hit(Article(pk=int(index), source=texts[index].source), scores[index], "both") for index in best)
+    return [group.source for group in grouped(hits)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The pages of the reference project, a module for each system."""
