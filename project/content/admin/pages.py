@@ -12,11 +12,11 @@ from django.db.models.functions import Cast
 from django.forms import ModelChoiceField, ModelForm
 from django.http import HttpRequest
 
-from embeddings import registry, stats
+from embeddings import registry
 from embeddings.models import EmbeddingTask
 from project.content.admin.listing import EmbeddedAdmin
 from project.content.models import Block, Page, PageChunk, Workspace
-from project.content.states import LABELS, UNKNOWN
+from project.content.states import LABELS, UNKNOWN, State, states_of
 from project.content.visibility import visible
 
 
@@ -69,9 +69,9 @@ class PageChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        progress = stats.chunk_progress(self.result_list)
+        states = states_of(self.result_list)
         for page in self.result_list:
-            page.chunk_progress = progress.get(page.pk)
+            page.state = states.get(page.pk, UNKNOWN)
 
 
 class ChunkInline(admin.TabularInline):
@@ -127,20 +127,11 @@ class PageAdmin(OwnAdmin):
 
     @admin.display(description="Embedding")
     def chunk_state(self, page: Any) -> str:
-        if not page.pk:
+        """ "7 of 9 chunks ready", then "ready"; "-" of a page that is not stored yet."""
+        if page._state.adding:
             return "-"
-        if not hasattr(page, "chunk_progress"):
-            page.chunk_progress = stats.chunk_progress([page]).get(page.pk)
-        return chunks_label(page.chunk_progress)
-
-
-def chunks_label(progress: stats.ChunkProgress | None) -> str:
-    """ "7 of 9 chunks ready" until all are."""
-    if progress is None or (progress.is_split and not progress.total):
-        return UNKNOWN.label
-    if not progress.is_split and not progress.total:
-        return "embedding…"
-    return str(progress)
+        state: State = getattr(page, "state", None) or states_of([page]).get(page.pk, UNKNOWN)
+        return state.label
 
 
 @admin.register(Block)
