@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from embeddings.search import meaning
 from embeddings.search.modes import TOO_FEW, SearchMode
 from embeddings.search.sources import Source
-from embeddings.search.words import is_searchable, with_any, with_most
+from embeddings.search.words import by_number, is_searchable, with_any, with_most
 
 Part = Literal["semantic", "keyword", "waiting"]
 
@@ -20,8 +20,8 @@ Part = Literal["semantic", "keyword", "waiting"]
 class Candidates:
     """Rows of (key, key of the chunk, how far: small is near), at most so many as are wanted, best first.
 
-    Lists of one part share its ranks. A list with `unless` is read only if the list of that name has fewer rows than
-    `enough`.
+    Lists of one part share its ranks. A list with `unless` is read only if each of the lists of those names has fewer
+    rows than `enough`.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Candidates:
     rows: QuerySet[Any]
     # What the rows have: "key, far", or of chunks "key, chunk, far".
     columns: str
-    unless: str = ""
+    unless: tuple[str, ...] = ()
     enough: int = 0
     # Whether the order may come from an approximate index.
     is_approximate: bool = False
@@ -66,17 +66,16 @@ def _by_meaning(source: Source, asked: Asked, comparable: Q) -> Iterator[Candida
         return
     near = source.keys_of(meaning.near(rows, asked.vector, target), asked.limit)
     yield Candidates("by_index", "semantic", near, source.columns, is_approximate=True)
-    yield Candidates("each", "semantic", exact, source.columns, unless="by_index", enough=asked.limit)
+    yield Candidates("each", "semantic", exact, source.columns, unless=("by_index",), enough=asked.limit)
 
 
 def _by_words(source: Source, asked: Asked) -> Iterator[Candidates]:
-    """Any number of words; an index is asked for most of them first, since those rows are before all others."""
-    target, limit, words = source.target, asked.limit, source.words_of(asked.query)
-    most, some = with_most(source.rows, words, target), with_any(source.rows, words, target)
-    yield Candidates("by_most", "keyword", source.keys_of(most, limit), source.columns)
-    yield Candidates(
-        "by_any", "keyword", source.keys_of(some, limit), source.columns, unless="by_most", enough=min(limit, TOO_FEW)
-    )
+    """Any number of words: most of them first, and fewer only where that finds too little."""
+    before: list[str] = []
+    for rows in by_number(source.rows, source.words_of(asked.query), source.target):
+        name, keys = f"words_{len(before)}", source.keys_of(rows, asked.limit)
+        yield Candidates(name, "keyword", keys, source.columns, unless=tuple(before), enough=min(asked.limit, TOO_FEW))
+        before.append(name)
     yield from _unsplit(source, asked)
 
 

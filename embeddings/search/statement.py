@@ -71,9 +71,8 @@ def _gate(each: Candidates, known: set[str]) -> str:
     """Conditions that are judged once, before the list is read."""
     if each.is_approximate:
         return " WHERE (SELECT count(*) FROM setting) = 1"
-    if each.unless in known:
-        return f" WHERE (SELECT count(*) FROM {each.unless}) < {each.enough:d}"
-    return ""
+    conditions = [f"(SELECT count(*) FROM {name}) < {each.enough:d}" for name in each.unless if name in known]
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def _select(each: Candidates) -> str:

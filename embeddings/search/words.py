@@ -62,17 +62,30 @@ def words_field(target: Derived) -> str:
 
 def with_any(rows: QuerySet[Any], words: Words, target: Derived) -> QuerySet[Any]:
     """`rows` that have any of the words, best first (see `_ranked`)."""
-    found: QuerySet[Any] = _ranked(rows, words, target, [[lexeme] for lexeme in words.lexemes])
-    return found
+    return _with(1, rows, words, target)
 
 
 def with_most(rows: QuerySet[Any], words: Words, target: Derived) -> QuerySet[Any]:
     """`rows` that have more than half of the words, best first (see `_ranked`)."""
     needed = len(words.lexemes) // 2 + 1
     if len(words.lexemes) <= MAX_COMBINED:
-        combined: QuerySet[Any] = _ranked(rows, words, target, list(combinations(words.lexemes, needed)))
-        return combined
+        return _with(needed, rows, words, target)
     return with_any(rows, words, target).filter(_found__gte=needed)
+
+
+def by_number(rows: QuerySet[Any], words: Words, target: Derived) -> list[QuerySet[Any]]:
+    """`rows` that have more than half of the words, then those with one word less needed, down to any word.
+
+    An index gives each in its turn; the rows of one stand before all that the next adds.
+    """
+    if len(words.lexemes) > MAX_COMBINED:
+        return [with_any(rows, words, target)]
+    return [_with(needed, rows, words, target) for needed in range(len(words.lexemes) // 2 + 1, 0, -1)]
+
+
+def _with(needed: int, rows: QuerySet[Any], words: Words, target: Derived) -> QuerySet[Any]:
+    found: QuerySet[Any] = _ranked(rows, words, target, list(combinations(words.lexemes, needed)))
+    return found
 
 
 def _ranked(rows: QuerySet[Any], words: Words, target: Derived, any_of: Sequence[Sequence[str]]) -> Any:
