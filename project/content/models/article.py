@@ -46,6 +46,8 @@ class Article(models.Model):
         indexes = [
             GinIndex(fields=["words"], name="article_words"),
             HnswIndex(fields=["embedding"], opclasses=["vector_cosine_ops"], name="article_meaning"),
+            # Those that wait for their vector, which searches find by words.
+            models.Index(fields=["id"], condition=models.Q(embedding__isnull=True), name="article_waiting"),
         ]
 
     def __str__(self) -> str:

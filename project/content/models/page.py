@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.urls import reverse
+from pgvector.django import HnswIndex
 
 from embeddings.chunks import Chunk, Chunking
 from embeddings.fields import EmbeddingField
@@ -57,7 +58,11 @@ class PageChunk(Chunk):
     embedding = EmbeddingField(source=["context", "text"], dimensions=settings.EMBEDDING_DIMENSIONS, words="words")
 
     class Meta(Chunk.Meta):
-        indexes = [GinIndex(fields=["words"], name="pagechunk_words")]
+        indexes = [
+            GinIndex(fields=["words"], name="pagechunk_words"),
+            HnswIndex(fields=["embedding"], opclasses=["vector_cosine_ops"], name="pagechunk_meaning"),
+            models.Index(fields=["id"], condition=models.Q(embedding__isnull=True), name="pagechunk_waiting"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.page_id}/{self.index}"
