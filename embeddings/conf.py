@@ -184,6 +184,12 @@ def provider_settings(alias: str) -> ProviderSettings:
     )
 
 
+def max_body_bytes() -> int:
+    """The largest body of a request that Django reads."""
+    size: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return size
+
+
 def rq_queues() -> list[str]:
     """The names of RQ's queues."""
     return list(getattr(settings, "RQ_QUEUES", {}))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework import exceptions, status, views
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
+
+from embeddings import conf
 
 
 class Conflict(exceptions.APIException):
@@ -55,7 +56,7 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied(*exc.args)
     elif isinstance(exc, RequestDataTooBig):
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE / 1_000_000
+        most = conf.max_body_bytes() / 1_000_000
         exc = TooLarge(f"The request is larger than {most:.1f} MB; send it in parts.")
     response = views.exception_handler(exc, context)
     if response is None or not isinstance(exc, exceptions.APIException):
