@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 
 from embeddings import limiter
 from embeddings.exceptions import RateLimited, TransientError
@@ -61,6 +62,17 @@ def test_search__with_the_circuit_open_asks_nobody(hammer, warm, settings, close
     assert is_fast_by_keyword(hammer)
 
     assert DummyProvider.calls == 0
+
+
+@pytest.mark.parametrize("block", [limiter.transient_failure, limiter.misconfigured])
+def test_search__asks_again_once_a_block_is_over_though_no_worker_has_probed(hammer, settings, block):
+    settings.EMBEDDINGS = {"CIRCUIT_FAILURES": 1}
+    block("default", "It is down.")
+    ProviderState.objects.update(blocked_until=Now())
+
+    _, degraded, _ = searched()
+
+    assert not degraded
 
 
 def test_search__with_the_connection_refused(hammer, settings):
