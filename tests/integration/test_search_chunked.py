@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import transaction
 
 from embeddings import search
 from tests.testapp.models import Doc, DocChunk
@@ -81,6 +82,13 @@ def test_search__only_unsplit_texts():
 
     assert [doc.passage for doc in Doc.objects.search("hammer")] == [None]
     assert [hit.passage for hit in search.across([Doc.objects.all()], "hammer").hits] == [None]
+
+
+def test_search__locks_the_objects_only(docs):
+    with transaction.atomic():
+        found = Doc.objects.select_for_update().search("hammer nails")[:2]
+
+        assert {doc.title for doc in found} == {"Garden and shed", "Shed"}
 
 
 def test_search__chunks_themselves(docs):
