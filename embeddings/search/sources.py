@@ -82,7 +82,8 @@ def plain(queryset: QuerySet[Any]) -> QuerySet[Any]:
     if query.group_by is not None or query.distinct or query.combinator or query.extra_tables:
         rows: QuerySet[Any] = queryset.model._base_manager.using(queryset.db)
         return rows.filter(pk__in=queryset.order_by().values("pk"))
-    plain: QuerySet[Any] = queryset.order_by().select_related(None)
+    plain: QuerySet[Any] = queryset.order_by()
+    plain.query.select_related = False  # not by the queryset's method, which refuses after values()
     plain.query.select_for_update = False
     return plain
 

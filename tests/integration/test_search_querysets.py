@@ -119,6 +119,15 @@ def test_search__values_only_and_defer(essays, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_search__of_values(essays, mode):
+    rows = Essay.objects.values("title").search("apple", mode=mode)
+    titles = Essay.objects.values_list("title", flat=True).search("apple", mode=mode)
+
+    assert list(titles) == [row["title"] for row in rows] == found(Essay.objects.search("apple", mode=mode))
+    assert rows[0].keys() >= {"title", "score"}
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_search__aggregates(essays, mode):
     result = Essay.objects.search("apple pear", mode=mode)
 
