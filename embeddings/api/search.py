@@ -117,7 +117,10 @@ def _found(target: Derived, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _found_across(targets: Sequence[Derived], wanted: dict[str, Any]) -> dict[str, Any]:
-    found = search.across(map(_objects, targets), wanted["q"], mode=wanted["mode"], limit=wanted["limit"])
+    try:
+        found = search.across(map(_objects, targets), wanted["q"], mode=wanted["mode"], limit=wanted["limit"])
+    except ConfigurationError as exc:  # one of them has inherited a second embedded field
+        raise Unsearchable(str(exc)) from exc
     best = [_hit(hit.object, hit.score, hit.found_by, hit.passage) for hit in found.hits]
     return {"results": best, "degraded": found.degraded}
 

@@ -468,6 +468,12 @@ class TestSearch:
 
         assert problem(response, 400)[1] == "Name one model together with `field`, or several without it."
 
+    def test_search__of_several_models_says_if_one_has_inherited_a_second_field(self, api):
+        response = self.search(api("view_article", "view_restaurant"), model=["content.article", "testapp.restaurant"])
+
+        said = "Say which embedded field of testapp.Restaurant to search: embedding, menu_embedding."
+        assert problem(response, 400) == ("unsearchable", said)
+
     @pytest.mark.parametrize("label", ["auth.user", "nothing", "content.article.title"])
     def test_search__takes_only_embedded_models(self, api, label):
         code, message = problem(self.search(api("view_user"), model=label), 400)
