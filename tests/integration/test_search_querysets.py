@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 
 import pytest
 from django.db import connection, transaction
@@ -157,6 +158,20 @@ def test_search__of_a_search(essays, mode):
 
     assert set(found(twice)) <= {"a red apple", "an apple and a pear"}
     assert found(twice)[0] == "an apple and a pear"
+
+
+def test_search__combined_with_others(essays):
+    apples, saws = Essay.objects.search("apple", mode="keyword"), Essay.objects.filter(title__contains="saw")
+
+    assert set(found(apples & Essay.objects.filter(title__contains="red"))) == {"a red apple"}
+    assert set(apples.values_list("pk").union(saws.values_list("pk"))) == {
+        (essay.pk,) for essay in essays.values() if "apple" in essay.title or "saw" in essay.title
+    }
+    for combine in (operator.or_, operator.xor):
+        assert len(combine(saws, Essay.objects.filter(title__contains="hammer"))) == 2
+        for one, other in ((apples, saws), (saws, apples), (apples, apples.all())):
+            with pytest.raises(TypeError, match="then search"):
+                combine(one, other)
 
 
 @pytest.mark.parametrize("mode", MODES)
