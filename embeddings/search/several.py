@@ -70,9 +70,9 @@ def across(querysets: Iterable[QuerySet[Any]], query: str, *, mode: SearchMode =
     """
     query = clean(query)
     wanted = [source_of(queryset, None) for queryset in querysets]
-    asked = {alias: asked_of(query, mode, alias, CANDIDATES) for alias in {source.target.provider for source in wanted}}
     if not query:
         return Found([], degraded=False)
+    asked = {alias: asked_of(query, mode, alias, CANDIDATES) for alias in {source.target.provider for source in wanted}}
     rankings = _rankings(wanted, {alias: each for alias, (each, _) in asked.items()})
     fused = _fused(rankings)
     best = sorted(fused, key=lambda key: (-fused[key].score, wanted[key[0]].label, key[1]))[:limit]
