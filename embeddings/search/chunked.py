@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import BooleanField, Exists, F, Field, Func, IntegerField, OuterRef, QuerySet, TextField, Value
 from django.db.models.functions import Cast
+from django.db.models.sql import Query
 
 from embeddings.registry import Splitting
 from embeddings.search.sources import Passages, Source, plain
@@ -49,11 +50,12 @@ class Chunks(Source):
         found = rows.filter(pk__in=[key.to_python(chunk) for chunk in chunks])
         return {str(pk): text for pk, text in found.values_list("pk", "text")}
 
-    def keys_of(self, rows: QuerySet[Any], limit: int) -> QuerySet[Any]:
+    def keys_of(self, rows: QuerySet[Any], limit: int) -> Query:
         """The first rows as (key of the object, key of the chunk, how far)."""
-        return rows.values_list(self.parent, "pk", "_far")[:limit]
+        query: Query = rows.values_list(self.parent, "pk", "_far")[:limit].query
+        return query
 
-    def unsplit(self, query: str, limit: int) -> QuerySet[Any] | None:
+    def unsplit(self, query: str, limit: int) -> Query | None:
         if not is_searchable(self.splitting):
             return None
         parents = plain(self.queryset)
@@ -62,8 +64,8 @@ class Chunks(Source):
         few = ArraySubquery(parents.filter(~Exists(chunks)).values("pk")[:MAX_UNSPLIT])
         found = with_any(parents.filter(_is_among(few)), Words.of(query, self.splitting, self.using), self.splitting)
         no_chunk = Cast(Value(None), output_field=self.splitting.chunk_model._meta.pk)
-        keys: QuerySet[Any] = found.annotate(_chunk=no_chunk).values_list("pk", "_chunk", "_far")
-        return keys[:limit]
+        keys: Query = found.annotate(_chunk=no_chunk).values_list("pk", "_chunk", "_far")[:limit].query
+        return keys
 
 
 def _is_among(keys: ArraySubquery) -> Func:

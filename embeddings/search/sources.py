@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.db.models import Field, QuerySet
+from django.db.models.sql import Query
 
 from embeddings.registry import Target
 from embeddings.search.words import Words
@@ -65,13 +66,14 @@ class Source:
     def words_of(self, query: str) -> Words:
         return Words.of(query, self.target, self.using)
 
-    def unsplit(self, query: str, limit: int) -> QuerySet[Any] | None:
+    def unsplit(self, query: str, limit: int) -> Query | None:
         """Objects that have a long text and no chunks yet, by any of their words."""
         return None
 
-    def keys_of(self, rows: QuerySet[Any], limit: int) -> QuerySet[Any]:
+    def keys_of(self, rows: QuerySet[Any], limit: int) -> Query:
         """The first rows as (key, how far)."""
-        return rows.values_list("pk", "_far")[:limit]
+        query: Query = rows.values_list("pk", "_far")[:limit].query
+        return query
 
 
 def plain(queryset: QuerySet[Any]) -> QuerySet[Any]:

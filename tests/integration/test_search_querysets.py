@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+import pickle
 
 import pytest
 from django.db import connection, transaction
@@ -196,6 +197,16 @@ def test_search__iterator_copy_and_explain(essays, mode):
     assert [essay.pk for essay in result.iterator(chunk_size=2)] == [essay.pk for essay in result]
     assert found(copy.deepcopy(result)) == found(result)
     assert "Limit" in result.explain()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_search__pickled_is_what_was_found(essays, mode, django_assert_num_queries):
+    result = Essay.objects.search("apple", mode=mode)[:2]
+
+    with django_assert_num_queries(1):
+        pickled = pickle.dumps(result)
+    with django_assert_num_queries(0):
+        assert found(pickle.loads(pickled)) == found(result)
 
 
 @pytest.mark.parametrize("mode", MODES)
