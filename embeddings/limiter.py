@@ -36,8 +36,12 @@ def open_lanes(aliases: Iterable[str]) -> list[str]:
 
 
 def is_open_to_searches(alias: str) -> bool:
-    """Whether a search may ask the provider once: a rate limit, which a backfill may have met, does not forbid it."""
-    return not _states().filter(alias=alias, blocked_reason__in=_NEEDS_PROBE).exists()
+    """Whether a search may ask the provider once: a rate limit, which a backfill may have met, does not forbid it.
+
+    Nor does a block whose time is over: workers probe such a provider only when they have tasks for it, which may be
+    never, and the search is a probe of its own.
+    """
+    return not _states().filter(alias=alias, blocked_reason__in=_NEEDS_PROBE, blocked_until__gt=Now()).exists()
 
 
 def due_probes(aliases: Iterable[str]) -> list[str]:

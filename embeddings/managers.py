@@ -28,6 +28,12 @@ class EmbeddingQuerySet(models.QuerySet[M]):
         clone.degraded = self.degraded
         return clone
 
+    def __or__(self, other: Any) -> Any:
+        return super().__or__(_combinable(self, other))
+
+    def __xor__(self, other: Any) -> Any:
+        return super().__xor__(_combinable(self, other))
+
     def search(
         self, query: str, *, mode: SearchMode = "hybrid", field: str | None = None, candidates: int = search.CANDIDATES
     ) -> EmbeddingQuerySet[M]:
@@ -106,6 +112,13 @@ class EmbeddingQuerySet(models.QuerySet[M]):
         """
         rows = self.model._base_manager.using(self.db).filter(pk__in=self.order_by().values("pk"))
         return list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+
+
+def _combinable(one: models.QuerySet[Any], other: models.QuerySet[Any]) -> models.QuerySet[Any]:
+    """`other`; raises TypeError for what a search has found, to which `|` would add no rows: it is joined to hits."""
+    if search.is_found(one) or search.is_found(other):
+        raise TypeError("Combine querysets first, then search; or combine what was found with union().")
+    return other
 
 
 EmbeddingManager = models.Manager.from_queryset(EmbeddingQuerySet)

@@ -112,7 +112,10 @@ class OperationStop(OperationView):
     @extend_schema(
         operation_id="embeddings_operations_stop",
         summary="Stop an operation",
-        description="It reads no further. What it has queued stays queued, or is cancelled too.",
+        description=(
+            "It reads no further. What it has queued stays queued, or is cancelled too, which takes the permission to "
+            "cancel tasks."
+        ),
         tags=[TAG],
         request=EmbeddingStopSerializer,
         responses={200: OPERATION, **INVALID, **REFUSED, **MISSING, **CONFLICT},
@@ -120,9 +123,12 @@ class OperationStop(OperationView):
     def post(self, request: Request, operation_id: int) -> Response:
         wanted = EmbeddingStopSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
+        cancel = wanted.validated_data["cancel"]
+        if cancel and not request.user.has_perm(permissions.CANCEL):
+            raise exceptions.PermissionDenied(f"This needs the permission {permissions.CANCEL}.")
         operation = self.operation(operation_id)
         was_open = operation.is_open
-        operations.stop(operation, cancel=wanted.validated_data["cancel"])
-        if not was_open and not wanted.validated_data["cancel"]:
+        operations.stop(operation, cancel=cancel)
+        if not was_open and not cancel:
             raise problems.Conflict(f"Operation {operation.pk} is {operation.get_state_display()} already.")
         return _answer(operation)

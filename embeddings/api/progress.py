@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS
 from rest_framework import serializers
 
 from embeddings import stats
@@ -99,8 +100,9 @@ def attach_progress(batches: Sequence[Any]) -> None:
 
 
 def attach_batches(operations: Sequence[Any]) -> None:
-    """Give each operation the `progress` of its batch and its `eta_seconds`, in two queries for all."""
-    found = stats.batch_progress([one.batch_id for one in operations if one.batch_id])
+    """Give each operation of one database the `progress` of its batch and its `eta_seconds`, in two queries for all."""
+    using = operations[0]._state.db if operations else DEFAULT_DB_ALIAS
+    found = stats.batch_progress([one.batch_id for one in operations if one.batch_id], using=using)
     for operation in operations:
         operation.progress = found.get(operation.batch_id, NOTHING)
         operation.eta_seconds = stats.eta_seconds(operation, operation.progress)

@@ -68,8 +68,8 @@ class Search(EmbeddingsView):
         targets = _targets(wanted["model"], wanted.get("field"))
         for target in targets:
             _check_may_view(request, target.model)
-        objects = [self.objects(target.model).defer(*_unread(target.model)) for target in targets]
-        found = _found(objects[0], targets[0], wanted) if len(targets) == 1 else _found_across(objects, wanted)
+        asked = [(self.objects(target.model).defer(*_unread(target.model)), target.field) for target in targets]
+        found = _found(*asked[0], wanted) if len(asked) == 1 else _found_across(asked, wanted)
         return Response({"success": True, "data": found})
 
     def objects(self, model: type[models.Model]) -> QuerySet[Any]:
@@ -111,9 +111,9 @@ def _unread(model: type[models.Model]) -> list[str]:
     return [each.field for each in registry.targets_for(model)]
 
 
-def _found(objects: QuerySet[Any], target: Derived, wanted: dict[str, Any]) -> dict[str, Any]:
+def _found(objects: QuerySet[Any], field: str, wanted: dict[str, Any]) -> dict[str, Any]:
     try:
-        found = search.search(objects, wanted["q"], mode=wanted["mode"], field=target.field)
+        found = search.search(objects, wanted["q"], mode=wanted["mode"], field=field)
     except ConfigurationError as exc:  # a search by words, or come down to that, of a model that has none to search
         if wanted["mode"] == "keyword":
             raise Unsearchable(f"{exc} Search it with mode=semantic.") from exc
@@ -122,8 +122,8 @@ def _found(objects: QuerySet[Any], target: Derived, wanted: dict[str, Any]) -> d
     return {"results": best, "degraded": bool(getattr(found, "degraded", False))}
 
 
-def _found_across(objects: Sequence[QuerySet[Any]], wanted: dict[str, Any]) -> dict[str, Any]:
-    found = search.across(objects, wanted["q"], mode=wanted["mode"], limit=wanted["limit"])
+def _found_across(asked: Sequence[tuple[QuerySet[Any], str]], wanted: dict[str, Any]) -> dict[str, Any]:
+    found = search.across(asked, wanted["q"], mode=wanted["mode"], limit=wanted["limit"])
     best = [_hit(hit.object, hit.score, hit.found_by, hit.passage) for hit in found.hits]
     return {"results": best, "degraded": found.degraded}
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
+from django.db.models.sql import Query
 
 from embeddings.search import meaning
 from embeddings.search.modes import TOO_FEW, SearchMode
@@ -26,7 +27,8 @@ class Candidates:
 
     name: str
     part: Part
-    rows: QuerySet[Any]
+    # Not a queryset, which would be run where the search's own is pickled.
+    rows: Query
     # What the rows have: "key, far", or of chunks "key, chunk, far".
     columns: str
     unless: tuple[str, ...] = ()

@@ -7,10 +7,26 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import BooleanField, Exists, F, Field, Func, IntegerField, OuterRef, QuerySet, TextField, Value
+from django.db.models import (
+    BooleanField,
+    CharField,
+    Exists,
+    F,
+    Field,
+    Func,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    TextField,
+    Value,
+)
 from django.db.models.functions import Cast
+from django.db.models.sql import Query
 
-from embeddings.registry import Splitting
+from embeddings import conf
+from embeddings.models import EmbeddingTask, Status
+from embeddings.registry import NO_PROVIDER, Splitting
 from embeddings.search.sources import Passages, Source, plain
 from embeddings.search.words import Words, is_searchable, with_any
 
@@ -49,21 +65,38 @@ class Chunks(Source):
         found = rows.filter(pk__in=[key.to_python(chunk) for chunk in chunks])
         return {str(pk): text for pk, text in found.values_list("pk", "text")}
 
-    def keys_of(self, rows: QuerySet[Any], limit: int) -> QuerySet[Any]:
+    def keys_of(self, rows: QuerySet[Any], limit: int) -> Query:
         """The first rows as (key of the object, key of the chunk, how far)."""
-        return rows.values_list(self.parent, "pk", "_far")[:limit]
+        query: Query = rows.values_list(self.parent, "pk", "_far")[:limit].query
+        return query
 
-    def unsplit(self, query: str, limit: int) -> QuerySet[Any] | None:
+    def unsplit(self, query: str, limit: int) -> Query | None:
         if not is_searchable(self.splitting):
             return None
         parents = plain(self.queryset)
         chunks = self.splitting.chunk_model._base_manager.filter(**{self.parent: OuterRef("pk")})
         # As a list that is made first, or else every text would be parsed before it is asked for its chunks.
-        few = ArraySubquery(parents.filter(~Exists(chunks)).values("pk")[:MAX_UNSPLIT])
+        few = ArraySubquery(parents.filter(self._is_awaited(), ~Exists(chunks)).values("pk")[:MAX_UNSPLIT])
         found = with_any(parents.filter(_is_among(few)), Words.of(query, self.splitting, self.using), self.splitting)
         no_chunk = Cast(Value(None), output_field=self.splitting.chunk_model._meta.pk)
-        keys: QuerySet[Any] = found.annotate(_chunk=no_chunk).values_list("pk", "_chunk", "_far")
-        return keys[:limit]
+        keys: Query = found.annotate(_chunk=no_chunk).values_list("pk", "_chunk", "_far")[:limit].query
+        return keys
+
+    def _is_awaited(self) -> Q:
+        """What the ledger says is still to be split: to ask every text for its chunks would read all of both tables."""
+        if not conf.current().enabled:
+            return Q()  # what is saved now is in no ledger
+        tasks = EmbeddingTask.objects.using(self.using).filter(
+            # In the forms that the partial indexes of the ledger serve.
+            Q(status=Status.PENDING, provider=NO_PROVIDER)
+            | Q(status=Status.PROCESSING)
+            | Q(status__in=[Status.SCHEDULED, Status.RATE_LIMITED])
+            | Q(status__in=[Status.EMPTY, Status.FAILED, Status.CANCELLED]),
+            content_type_id=self.splitting.content_type_id(self.using),
+            field=self.splitting.field,
+            object_id=Cast(OuterRef("pk"), CharField()),
+        )
+        return Q(Exists(tasks))
 
 
 def _is_among(keys: ArraySubquery) -> Func:

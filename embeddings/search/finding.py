@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from django.db.models import CharField, Field, FloatField, QuerySet
 
 from embeddings import conf
+from embeddings.exceptions import ConfigurationError
 from embeddings.models import EmbeddingTask
 from embeddings.providers import get_provider
 from embeddings.registry import Target
@@ -52,6 +53,10 @@ def similar(instance: Any, limit: int = 10, *, field: str | None = None) -> Quer
     rows: QuerySet[Any] = model._default_manager.using(using)
     source = source_of(rows.exclude(pk=instance.pk), field)
     target = source.target
+    if source.passages is not None:
+        raise ConfigurationError(
+            f"{source.label} has no vector of its own, but its chunks have: ask what is similar to one of them."
+        )
     vector = rows.filter(pk=instance.pk).values_list(target.field, flat=True).first()
     if vector is None:
         return rows.none()
@@ -62,6 +67,8 @@ def similar(instance: Any, limit: int = 10, *, field: str | None = None) -> Quer
 
 def asked_of(query: str, mode: SearchMode, alias: str, limit: int) -> tuple[Asked, bool]:
     """What to look for, and whether it is less than was wanted: the provider cannot be asked."""
+    if mode not in get_args(SearchMode):
+        raise ValueError(f"The mode of a search is one of {', '.join(get_args(SearchMode))}, not {mode!r}.")
     if mode == "keyword" or not conf.current().enabled:
         return Asked(query, "keyword", limit), False
     vector = vector_of(query, alias)

@@ -33,6 +33,11 @@ def narrowed(queryset: QuerySet[Any], compile_hits: Compile, columns: Mapping[st
     return joined
 
 
+def is_found(queryset: QuerySet[Any]) -> bool:
+    """Whether the queryset is joined to the hits of a search."""
+    return any(isinstance(join, _Hits) for join in queryset.query.alias_map.values())
+
+
 class _Hits:
     """What Django asks of an entry of `Query.alias_map`, as `django.db.models.sql.datastructures.Join` has it."""
 

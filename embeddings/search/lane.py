@@ -1,5 +1,7 @@
 """The way of searches to the providers: one try with a short limit, and then none for a while after a failure.
 
+After that while one search asks, and the others do without until it has its answer.
+
 It is not that of the workers. A cooldown after a rate limit, which a backfill may cause, does not stop a search; an
 open circuit or a pause for a wrong configuration does, without a call.
 """
@@ -24,8 +26,13 @@ from embeddings.providers import Provider, get_search_provider
 REST_SECONDS = 5.0
 LONGEST_REST_SECONDS = 60.0
 
-# Until when, by the process's own clock, the provider of an alias is left alone.
+# Threads of one provider that may hang, past the time of their searches, before it is left alone.
+MAX_HANGING = 10
+
+# Until when, by the process's own clock, the provider of an alias that has failed is left alone.
 _resting: dict[str, float] = {}
+_hanging: dict[str, list[threading.Thread]] = {}
+_lock = threading.Lock()
 
 
 class LeftAlone(ProviderError):
@@ -34,17 +41,33 @@ class LeftAlone(ProviderError):
 
 def ask(alias: str, text: str) -> Any:
     """The vector of `text`, within SEARCH_TIMEOUT_SECONDS; raises ProviderError or ConfigurationError."""
-    if _resting.get(alias, 0.0) > time.monotonic() or not limiter.is_open_to_searches(alias):
+    seconds = conf.current().search_timeout_seconds
+    if not _may_ask(alias, seconds) or not limiter.is_open_to_searches(alias):
         raise LeftAlone(f"Provider {alias!r} is left alone for now, after failures.")
     try:
         provider = get_search_provider(alias)
         quotas.spend(provider, estimate_tokens(text))
-        return _within(conf.current().search_timeout_seconds, provider, text)
+        vector = _within(seconds, provider, text)
     except InputRejected:
+        _resting.pop(alias, None)
         raise  # It works; it is this text that it does not take.
     except (ProviderError, ConfigurationError) as exc:
         _rest(alias, exc)
         raise
+    _resting.pop(alias, None)
+    return vector
+
+
+def _may_ask(alias: str, seconds: float) -> bool:
+    """Whether the provider is not left alone; of one that has failed, one search at a time finds out how it is."""
+    now = time.monotonic()
+    with _lock:
+        hanging = _hanging[alias] = [thread for thread in _hanging.get(alias, ()) if thread.is_alive()]
+        if _resting.get(alias, 0.0) > now or len(hanging) >= MAX_HANGING:
+            return False
+        if alias in _resting:
+            _resting[alias] = now + seconds
+    return True
 
 
 def _rest(alias: str, error: Exception) -> None:
@@ -62,10 +85,13 @@ def _within(seconds: float, provider: Provider, text: str) -> Any:
         except ProviderError as exc:
             answers.put(exc)
 
-    threading.Thread(target=run, name="embed-query", daemon=True).start()
+    thread = threading.Thread(target=run, name="embed-query", daemon=True)
+    thread.start()
     try:
         answer = answers.get(timeout=seconds)
     except queue.Empty:
+        with _lock:
+            _hanging.setdefault(provider.alias, []).append(thread)
         raise TransientError(f"Provider {provider.alias!r} did not answer within {seconds:g} s.") from None
     if isinstance(answer, ProviderError):
         raise answer
@@ -75,6 +101,7 @@ def _within(seconds: float, provider: Provider, text: str) -> Any:
 def forget() -> None:
     """Ask every provider again."""
     _resting.clear()
+    _hanging.clear()
 
 
 @receiver(setting_changed)

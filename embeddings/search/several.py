@@ -73,9 +73,9 @@ def across(querysets: Iterable[Searched], query: str, *, mode: SearchMode = "hyb
     """
     query = clean(query)
     wanted = [source_of(*each) if isinstance(each, tuple) else source_of(each, None) for each in querysets]
-    asked = {alias: asked_of(query, mode, alias, CANDIDATES) for alias in {source.target.provider for source in wanted}}
     if not query:
         return Found([], degraded=False)
+    asked = {alias: asked_of(query, mode, alias, CANDIDATES) for alias in {source.target.provider for source in wanted}}
     rankings = _rankings(wanted, {alias: each for alias, (each, _) in asked.items()})
     fused = _fused(rankings)
     best = sorted(fused, key=lambda key: (-fused[key].score, wanted[key[0]].label, key[1]))[:limit]

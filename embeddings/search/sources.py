@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.db.models import Field, QuerySet
+from django.db.models.sql import Query
 
 from embeddings.registry import Target
 from embeddings.search.words import Words
@@ -65,13 +66,14 @@ class Source:
     def words_of(self, query: str) -> Words:
         return Words.of(query, self.target, self.using)
 
-    def unsplit(self, query: str, limit: int) -> QuerySet[Any] | None:
+    def unsplit(self, query: str, limit: int) -> Query | None:
         """Objects that have a long text and no chunks yet, by any of their words."""
         return None
 
-    def keys_of(self, rows: QuerySet[Any], limit: int) -> QuerySet[Any]:
+    def keys_of(self, rows: QuerySet[Any], limit: int) -> Query:
         """The first rows as (key, how far)."""
-        return rows.values_list("pk", "_far")[:limit]
+        query: Query = rows.values_list("pk", "_far")[:limit].query
+        return query
 
 
 def plain(queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -82,7 +84,8 @@ def plain(queryset: QuerySet[Any]) -> QuerySet[Any]:
     if query.group_by is not None or query.distinct or query.combinator or query.extra_tables:
         rows: QuerySet[Any] = queryset.model._base_manager.using(queryset.db)
         return rows.filter(pk__in=queryset.order_by().values("pk"))
-    plain: QuerySet[Any] = queryset.order_by().select_related(None)
+    plain: QuerySet[Any] = queryset.order_by()
+    plain.query.select_related = False  # not by the queryset's method, which refuses after values()
     plain.query.select_for_update = False
     return plain
 

@@ -47,7 +47,7 @@ def compiled(lists: Sequence[Candidates], connection: Any) -> Compiled:
     params: tuple[Any, ...] = ()
     for each in lists:
         try:
-            inner, inner_params = each.rows.query.get_compiler(connection=connection).as_sql()
+            inner, inner_params = each.rows.get_compiler(connection=connection).as_sql()
         except EmptyResultSet:
             continue
         gate = _gate(each, names)

@@ -17,7 +17,12 @@ best AS MATERIALIZED (
     WINDOW object AS (PARTITION BY key)
     ORDER BY key, score DESC, chunk
 )
-SELECT best.key, best.score,
-       CASE WHEN NOT best.by_words THEN 'semantic' WHEN NOT best.by_meaning THEN 'keyword' ELSE 'both' END AS found_by
-       {passage}
-FROM best {chunks}
+-- A list of its own, because FOR UPDATE reaches into subqueries: it must lock the objects, not their chunks.
+, hit AS (
+    SELECT best.key, best.score,
+           CASE WHEN NOT best.by_words THEN 'semantic' WHEN NOT best.by_meaning THEN 'keyword' ELSE 'both' END
+               AS found_by
+           {passage}
+    FROM best {chunks}
+)
+SELECT * FROM hit

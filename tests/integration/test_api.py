@@ -468,6 +468,11 @@ class TestSearch:
 
         assert problem(response, 400)[1] == "Name one model together with `field`, or several without it."
 
+    def test_search__of_several_models_reads_the_own_field_of_one_that_has_inherited_another(self, api):
+        response = self.search(api("view_article", "view_restaurant"), model=["content.article", "testapp.restaurant"])
+
+        assert response.status_code == 200
+
     @pytest.mark.parametrize("label", ["auth.user", "nothing", "content.article.title"])
     def test_search__takes_only_embedded_models(self, api, label):
         code, message = problem(self.search(api("view_user"), model=label), 400)

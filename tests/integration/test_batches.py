@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 
 import embeddings
 from embeddings import operations, stats
+from embeddings.api.progress import attach_batches
 from embeddings.models import EmbeddingBatch, EmbeddingOperation, EmbeddingTask, Status
 from embeddings.operating import Operator
 from embeddings.operations import Changed
@@ -356,6 +357,16 @@ class TestAPI:
         assert conflict.status_code == 409
         assert conflict.json()["error"]["message"] == f"Operation {begun['id']} is stopped already."
 
+    @pytest.mark.django_db(databases=["default", "other"])
+    def test_operation__in_another_database_has_the_progress_of_its_own_batch(self, settings):
+        settings.EMBEDDINGS = {**settings.EMBEDDINGS, "DATABASES": ["default", "other"]}
+        operation = operations.regenerate(Post, using="other")
+        namesake = EmbeddingBatch.objects.create(pk=operation.batch_id, name="another", total=7)
+
+        attach_batches([operation])
+
+        assert (namesake.total, operation.progress.total) == (7, 0)
+
     def test_operation__stopped_with_what_it_has_queued(self, api):
         with embeddings.batch("upload"):
             Post.objects.create(title="in another batch")
@@ -363,11 +374,21 @@ class TestAPI:
         EmbeddingTask.objects.filter(batch=None).delete()
         operation = operations.requeue(Post)
         Operator("test").run()
-        client = api("stop_embeddingoperation")
+        client = api("stop_embeddingoperation", "cancel_embeddingtask")
 
         client.post(f"{API}operations/{operation.pk}/stop/", {"cancel": True}, format="json")
 
         assert sorted(EmbeddingTask.objects.values_list("status", flat=True)) == ["cancelled", "pending"]
+
+    def test_operation__cancels_nothing_without_the_permission(self, api):
+        operation = operations.regenerate(Post)
+        url = f"{API}operations/{operation.pk}/stop/"
+
+        response = api("stop_embeddingoperation").post(url, {"cancel": True}, format="json")
+
+        operation.refresh_from_db()
+        assert (response.status_code, operation.state) == (403, "waiting")
+        assert "cancel_embeddingtask" in response.json()["error"]["message"]
 
     @pytest.mark.parametrize(
         ("body", "code", "message"),

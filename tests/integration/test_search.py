@@ -6,7 +6,7 @@ import pytest
 
 from embeddings import search
 from embeddings.exceptions import ConfigurationError
-from tests.testapp.models import Author, Book, Place, Post, Receipt, Word
+from tests.testapp.models import Author, Book, Doc, Place, Post, Receipt, Word
 
 pytestmark = pytest.mark.django_db
 
@@ -149,6 +149,24 @@ def test_search__several_fields_must_be_chosen_from(drain):
     with pytest.raises(ConfigurationError, match="merchant_embedding, text_embedding"):
         search.search(Receipt.objects.all(), "bread")
     assert search.search(Receipt.objects.all(), "bread", field="text_embedding").get().found_by == "both"
+
+
+@pytest.mark.parametrize(
+    "find", [Post.objects.search, lambda query, mode: search.across([Post.objects.all()], query, mode=mode)]
+)
+def test_search__in_no_known_mode(find):
+    with pytest.raises(ValueError, match=r"one of semantic, keyword, hybrid, not 'fuzzy'\."):
+        find("hammer", mode="fuzzy")
+
+
+def test_across__nothing_asked_asks_no_provider(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert search.across([Post.objects.all()], "\u200b").hits == []
+
+
+def test_similar__to_a_long_text_is_asked_of_its_chunks():
+    with pytest.raises(ConfigurationError, match=r"testapp\.doc has no vector of its own, but its chunks have"):
+        search.similar(Doc.objects.create(title="Shed", content="A hammer."))
 
 
 def test_similar__is_nearest_first_without_itself(posts):

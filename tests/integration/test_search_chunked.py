@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.db import transaction
 
 from embeddings import search
+from embeddings.models import EmbeddingTask
 from tests.testapp.models import Doc, DocChunk
 
 pytestmark = pytest.mark.django_db
@@ -81,6 +83,33 @@ def test_search__only_unsplit_texts():
 
     assert [doc.passage for doc in Doc.objects.search("hammer")] == [None]
     assert [hit.passage for hit in search.across([Doc.objects.all()], "hammer").hits] == [None]
+
+
+@pytest.mark.parametrize("status", ["pending", "failed", "cancelled", "empty"])
+def test_search__asks_the_ledger_which_texts_are_unsplit(docs, status):
+    doc = Doc.objects.create(title="New", content="A mallet is a hammer of wood.")
+    EmbeddingTask.objects.filter(object_id=str(doc.pk), field="chunking").update(status=status)
+    DocChunk.objects.filter(doc=docs["tools"]).delete()  # behind the ledger's back, which says that it is split
+
+    found = {doc.title: doc.passage for doc in Doc.objects.search("hammer", mode="keyword")}
+
+    assert found.keys() == {"New", "Garden and shed"}
+    assert found["New"] is None
+
+
+def test_search__switched_off_finds_texts_of_which_no_ledger_knows(settings):
+    settings.EMBEDDINGS = {"ENABLED": False}
+    Doc.objects.create(title="New", content="A mallet is a hammer of wood.")
+
+    assert not EmbeddingTask.objects.exists()
+    assert [doc.title for doc in Doc.objects.search("mallet")] == ["New"]
+
+
+def test_search__locks_the_objects_only(docs):
+    with transaction.atomic():
+        found = Doc.objects.select_for_update().search("hammer nails")[:2]
+
+        assert {doc.title for doc in found} == {"Garden and shed", "Shed"}
 
 
 def test_search__chunks_themselves(docs):

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.models.functions import Now
 
 from embeddings import limiter
 from embeddings.exceptions import RateLimited, TransientError
@@ -61,6 +63,17 @@ def test_search__with_the_circuit_open_asks_nobody(hammer, warm, settings, close
     assert is_fast_by_keyword(hammer)
 
     assert DummyProvider.calls == 0
+
+
+@pytest.mark.parametrize("block", [limiter.transient_failure, limiter.misconfigured])
+def test_search__asks_again_once_a_block_is_over_though_no_worker_has_probed(hammer, settings, block):
+    settings.EMBEDDINGS = {"CIRCUIT_FAILURES": 1}
+    block("default", "It is down.")
+    ProviderState.objects.update(blocked_until=Now())
+
+    _, degraded, _ = searched()
+
+    assert not degraded
 
 
 def test_search__with_the_connection_refused(hammer, settings):
@@ -136,6 +149,36 @@ def test_ask__rests_as_long_as_the_provider_asks(monkeypatch):
     assert len(lane.ask("default", "hammer")) == 256
 
 
+def test_ask__after_a_rest_one_asks_and_the_others_do_without(monkeypatch, settings):
+    settings.EMBEDDINGS = {"SEARCH_TIMEOUT_SECONDS": 0.3}
+    settings.EMBEDDING_PROVIDERS = dummy(LATENCY_SECONDS=2)
+    monkeypatch.setattr(lane, "REST_SECONDS", 0.1)
+    with pytest.raises(TransientError):
+        lane.ask("default", "hammer")
+    time.sleep(0.15)
+    DummyProvider.reset()
+
+    together(10, lambda: vectors.vector_of("hammer", "default"))
+
+    assert DummyProvider.calls == 1
+
+
+def test_ask__leaves_a_provider_alone_in_which_threads_hang(monkeypatch, settings):
+    settings.EMBEDDINGS = {"SEARCH_TIMEOUT_SECONDS": 0.05}
+    settings.EMBEDDING_PROVIDERS = dummy(LATENCY_SECONDS=1.5)
+    monkeypatch.setattr(lane, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(lane, "MAX_HANGING", 2)
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            lane.ask("default", "hammer")
+
+    with pytest.raises(lane.LeftAlone):
+        lane.ask("default", "hammer")
+    time.sleep(1.6)  # they have ended
+    with pytest.raises(TransientError):
+        lane.ask("default", "hammer")
+
+
 def test_ask__a_refused_text_is_not_the_providers_fault(hammer):
     assert vectors.vector_of("[[reject]]", "default") is None
 
@@ -161,15 +204,24 @@ def test_vector_of__cuts_what_is_too_long_for_the_provider():
 def test_vector_of__from_several_threads():
     made: list[Any] = []
     provider = lane.get_search_provider("default")
-    threads = [
-        threading.Thread(target=lambda n=n: made.append(lane._within(5.0, provider, f"q{n}"))) for n in range(20)
-    ]
+
+    together(20, lambda: made.append(lane._within(5.0, provider, "hammer")))
+
+    assert len(made) == 20
+
+
+def together(number: int, act: Callable[[], Any]) -> None:
+    """Act on so many threads at once."""
+
+    def run() -> None:
+        act()
+        connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-
-    assert len(made) == 20
 
 
 def openai_at(url: str) -> dict[str, Any]:

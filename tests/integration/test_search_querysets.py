@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import operator
+import pickle
 
 import pytest
 from django.db import connection, transaction
@@ -119,6 +121,15 @@ def test_search__values_only_and_defer(essays, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_search__of_values(essays, mode):
+    rows = Essay.objects.values("title").search("apple", mode=mode)
+    titles = Essay.objects.values_list("title", flat=True).search("apple", mode=mode)
+
+    assert list(titles) == [row["title"] for row in rows] == found(Essay.objects.search("apple", mode=mode))
+    assert rows[0].keys() >= {"title", "score"}
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_search__aggregates(essays, mode):
     result = Essay.objects.search("apple pear", mode=mode)
 
@@ -150,6 +161,20 @@ def test_search__of_a_search(essays, mode):
     assert found(twice)[0] == "an apple and a pear"
 
 
+def test_search__combined_with_others(essays):
+    apples, saws = Essay.objects.search("apple", mode="keyword"), Essay.objects.filter(title__contains="saw")
+
+    assert set(found(apples & Essay.objects.filter(title__contains="red"))) == {"a red apple"}
+    assert set(apples.values_list("pk").union(saws.values_list("pk"))) == {
+        (essay.pk,) for essay in essays.values() if "apple" in essay.title or "saw" in essay.title
+    }
+    for combine in (operator.or_, operator.xor):
+        assert len(combine(saws, Essay.objects.filter(title__contains="hammer"))) == 2
+        for one, other in ((apples, saws), (saws, apples), (apples, apples.all())):
+            with pytest.raises(TypeError, match="then search"):
+                combine(one, other)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_search__writes_and_locks(essays, mode):
     result = Essay.objects.search("apple", mode=mode).filter(title__contains="apple")
@@ -172,6 +197,16 @@ def test_search__iterator_copy_and_explain(essays, mode):
     assert [essay.pk for essay in result.iterator(chunk_size=2)] == [essay.pk for essay in result]
     assert found(copy.deepcopy(result)) == found(result)
     assert "Limit" in result.explain()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_search__pickled_is_what_was_found(essays, mode, django_assert_num_queries):
+    result = Essay.objects.search("apple", mode=mode)[:2]
+
+    with django_assert_num_queries(1):
+        pickled = pickle.dumps(result)
+    with django_assert_num_queries(0):
+        assert found(pickle.loads(pickled)) == found(result)
 
 
 @pytest.mark.parametrize("mode", MODES)
