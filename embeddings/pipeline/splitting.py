@@ -39,17 +39,34 @@ class Written(Enum):
 class Splitter:
     """Splits for one drain. What cannot be written now for a lock goes into its hand."""
 
-    def __init__(self, hand: Hand, outcome: Outcome, finisher: Finisher, keep_alive: Callable[[], object]) -> None:
-        """`keep_alive` is called between texts, and within long ones, so that leases outlast them."""
+    def __init__(
+        self,
+        hand: Hand,
+        outcome: Outcome,
+        finisher: Finisher,
+        keep_alive: Callable[[], object],
+        is_over: Callable[[], bool],
+    ) -> None:
+        """`keep_alive` is called between texts, and within long ones, so that leases outlast them.
+
+        `is_over` says that no further text is to be begun.
+        """
         self._hand = hand
         self._outcome = outcome
         self._finisher = finisher
         self._keep_alive = keep_alive
+        self._is_over = is_over
         self._requested: list[int] = []
 
     def split(self, rows: Iterable[LongRow], using: str) -> None:
-        """Split and write; what one text does to the splitter or the database concerns its own task only."""
+        """Split and write; what one text does to the splitter or the database concerns its own task only.
+
+        What is not begun when the drain's time is over is given back.
+        """
         for row in rows:
+            if self._is_over():
+                ledger.release([row.claim], using=using)
+                continue
             self._keep_alive()
             try:
                 self._write(self._made(row, using))

@@ -146,6 +146,16 @@ class TestLocks:
 
             assert (task_of(doc, "chunking").status, task_of(doc, "chunking").attempts) == ("pending", 0)
 
+    def test_stop__gives_back_the_texts_that_are_not_begun(self, while_splitting, task_of):
+        docs = [make_doc(2), make_doc(2)]
+        stop = threading.Event()
+        while_splitting(stop.set)
+
+        pipeline.Drain("test", seconds=30, stop=stop.is_set).run()
+
+        first, second = (task_of(doc, "chunking") for doc in docs)
+        assert (first.status, second.status, second.attempts) == ("completed", "pending", 0)
+
     def test_drains__side_by_side_end_right(self):
         docs = [make_doc(3, title=str(number)) for number in range(12)]
 
