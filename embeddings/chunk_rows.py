@@ -17,7 +17,9 @@ from embeddings.registry import Splitting
 
 # Rows that one INSERT makes.
 BATCH = 500
-_COLUMNS = ("index", "start", "end", "context", "text")
+# Where a chunk is in its text; and all that is written of it.
+PLACE = ("index", "start", "end")
+_COLUMNS = (*PLACE, "context", "text")
 
 
 def lock(splitting: Splitting, parent: models.Model, using: str) -> list[Stored] | None:

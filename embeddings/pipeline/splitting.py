@@ -136,7 +136,7 @@ def write(split: Split) -> tuple[Written, list[int]]:
         changes = match(stored, split.pieces, split.text.context)
         new = chunk_rows.write(split.splitting, split.parent.instance, changes, split.text.context, split.using)
         _complete(split)
-        return Written.DONE, _request(split, new)
+        return Written.DONE, _request(split, new, [str(pk) for pk, _, _ in changes.moved])
 
 
 def _sort_out_missing(split: Split) -> Written:
@@ -176,15 +176,22 @@ def _complete(split: Split) -> None:
     ledger.complete([completion], model_id="", dimensions=None, token=split.claim.token, using=split.using)
 
 
-def _request(split: Split, keys: Sequence[str]) -> list[int]:
-    """Request the vectors of chunks with a new text, in the batch of the text and as urgent as it was."""
-    if not keys:
+def _request(split: Split, new: Sequence[str], moved: Sequence[str]) -> list[int]:
+    """Request the vectors of chunks with a new text, in the batch of the text and as urgent as it was.
+
+    Those that have only moved are looked at where their place may be part of what is embedded.
+    """
+    wanted = {
+        target: [*new, *moved] if target.is_touched_by(chunk_rows.PLACE) else new
+        for target in targets_for(split.splitting.chunk_model)
+    }
+    if not any(wanted.values()):
         return []
     tasks = EmbeddingTask.objects.using(split.using).filter(pk=split.claim.id)
     priority, batch_id = tasks.values_list("priority", "batch_id").get()
     requests = [
         Request(target.content_type_id(split.using), key, target.field, target.provider, priority)
-        for target in targets_for(split.splitting.chunk_model)
+        for target, keys in wanted.items()
         for key in keys
     ]
     return ledger.request(requests, batch_id=batch_id, using=split.using)
