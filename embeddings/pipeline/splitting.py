@@ -1,7 +1,7 @@
 """Split the texts of claimed tasks into chunks: no provider is needed, and no transaction is open meanwhile.
 
 The chunks are written in one short transaction a text, fenced as vectors are (`settlement`): the parent's row is locked
-first, then its task, then its chunks, and none is waited for.
+first, then its task, then its chunks, then its batch, and none is waited for.
 """
 
 from __future__ import annotations
@@ -131,12 +131,15 @@ def write(split: Split) -> tuple[Written, list[int]]:
         if not (is_same_row and is_same_version) and not _is_same_text(split):
             return _reopen(split, is_requested=not is_same_version), []
         stored = chunk_rows.lock(split.splitting, split.parent.instance, split.using)
-        if stored is None:
+        priority, batch_id = _urgency(split)
+        if stored is None or not ledger.lock_batch(batch_id, using=split.using):
             return Written.BUSY, []
         changes = match(stored, split.pieces, split.text.context)
         new = chunk_rows.write(split.splitting, split.parent.instance, changes, split.text.context, split.using)
         _complete(split)
-        return Written.DONE, _request(split, new, [str(pk) for pk, _, _ in changes.moved])
+        moved = [str(pk) for pk, _, _ in changes.moved]
+        requests = _requests(split, new, moved, priority)
+        return Written.DONE, ledger.request(requests, batch_id=batch_id, using=split.using)
 
 
 def _sort_out_missing(split: Split) -> Written:
@@ -176,22 +179,19 @@ def _complete(split: Split) -> None:
     ledger.complete([completion], model_id="", dimensions=None, token=split.claim.token, using=split.using)
 
 
-def _request(split: Split, new: Sequence[str], moved: Sequence[str]) -> list[int]:
-    """Request the vectors of chunks with a new text, in the batch of the text and as urgent as it was.
+def _urgency(split: Split) -> tuple[str, int | None]:
+    """The priority of the text's task, and its batch."""
+    tasks = EmbeddingTask.objects.using(split.using).filter(pk=split.claim.id)
+    return tasks.values_list("priority", "batch_id").get()
+
+
+def _requests(split: Split, new: Sequence[str], moved: Sequence[str], priority: str) -> list[Request]:
+    """The wishes for vectors of chunks with a new text.
 
     Those that have only moved are looked at where their place may be part of what is embedded.
     """
-    wanted = {
-        target: [*new, *moved] if target.is_touched_by(chunk_rows.PLACE) else new
-        for target in targets_for(split.splitting.chunk_model)
-    }
-    if not any(wanted.values()):
-        return []
-    tasks = EmbeddingTask.objects.using(split.using).filter(pk=split.claim.id)
-    priority, batch_id = tasks.values_list("priority", "batch_id").get()
-    requests = [
+    return [
         Request(target.content_type_id(split.using), key, target.field, target.provider, priority)
-        for target, keys in wanted.items()
-        for key in keys
+        for target in targets_for(split.splitting.chunk_model)
+        for key in ([*new, *moved] if target.is_touched_by(chunk_rows.PLACE) else new)
     ]
-    return ledger.request(requests, batch_id=batch_id, using=split.using)

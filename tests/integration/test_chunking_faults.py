@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from embeddings import ledger, pieces, pipeline, registry
+from embeddings import context, ledger, pieces, pipeline, registry
 from embeddings.models import EmbeddingTask
 from embeddings.providers.dummy import DummyProvider
 from tests.integration import sessions
@@ -145,6 +146,24 @@ class TestLocks:
             done()
 
             assert (task_of(doc, "chunking").status, task_of(doc, "chunking").attempts) == ("pending", 0)
+
+    def test_lock__of_the_batch_by_a_save_is_not_waited_for(self, task_of):
+        """A save that holds the batch and wants the row that is split: neither may wait for the other in a ring."""
+        with context.batch("upload"):
+            doc = make_doc(4)
+        with sessions.session() as saver:
+            saver.execute("BEGIN")
+            saver.execute("UPDATE embeddings_embeddingbatch SET total = total + 1")
+            saver.execute("SET LOCAL lock_timeout = 500")
+            done = sessions.in_thread(lambda: pipeline.Drain("test", seconds=2).run())
+            wait_until(lambda: task_of(doc, "chunking").status == "processing")
+            time.sleep(0.3)  # The worker has locked the row, and met the batch.
+
+            saver.execute("UPDATE testapp_doc SET views = 1")
+            saver.execute("COMMIT")
+            done()
+
+        assert is_ready(doc)
 
     def test_stop__gives_back_the_texts_that_are_not_begun(self, while_splitting, task_of):
         docs = [make_doc(2), make_doc(2)]
