@@ -212,6 +212,23 @@ class TestDeletions:
         assert len(of_few) == len(of_many)
         assert not EmbeddingTask.objects.exists()
 
+    def test_delete__waits_for_a_save_and_not_in_a_ring(self, drain):
+        """The save's transaction wants the chunks too: as where they are embedded with a field of their text."""
+        doc = make_doc(3)
+        drain()
+        with sessions.session() as saver:
+            saver.execute("BEGIN")
+            saver.execute("UPDATE testapp_doc SET views = 1")
+            deleted = sessions.in_thread(lambda: Doc.objects.get(pk=doc.pk).delete())
+            time.sleep(0.3)
+
+            saver.execute("SELECT 1 FROM testapp_docchunk FOR NO KEY UPDATE")
+            saver.execute("COMMIT")
+            deleted()
+
+        assert not DocChunk.objects.exists()
+        assert not EmbeddingTask.objects.exists()
+
     def test_delete__of_one_chunk_forgets_its_task(self, drain):
         doc = make_doc(3)
         drain()
@@ -230,7 +247,7 @@ class TestDeletions:
         assert not EmbeddingTask.objects.exists()
 
     def test_delete__of_a_text_that_a_worker_just_split(self, drain):
-        """The worker's chunks are committed after the deletion has looked for chunks, and before it deletes the row."""
+        """The worker's chunks are committed after the deletion has looked for chunks, and before it locks the row."""
         doc = make_doc(4)
         collected, written = threading.Event(), threading.Event()
         with transaction.atomic(), _after_collecting(doc, collected, written):
@@ -255,10 +272,10 @@ class TestDeletions:
 
 
 def _after_collecting(doc: Doc, collected: threading.Event, written: threading.Event) -> Any:
-    """At the end of the deletion's search for chunks, before it deletes anything, wait for the worker."""
+    """At the end of the deletion's search for chunks, before it locks anything, wait for the worker."""
 
     def execute(run: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("DELETE") and "testapp_doc" in sql and not collected.is_set():
+        if "FOR UPDATE" in sql and "testapp_doc" in sql and not collected.is_set():
             collected.set()
             assert written.wait(10)
         return run(sql, params, many, context)
