@@ -81,8 +81,11 @@ def forget_chunks(model: type[models.Model], instance: models.Model, *, using: s
         return
     for splitting in registry.splittings_for(model):
         if splitting.model is model._meta.concrete_model:
-            # Rows are locked before their tasks, as in a save.
-            chunks = splitting.chunks_of([splitting.object_id(instance)], using).order_by("pk").select_for_update()
+            # The text's row is locked before its chunks, and rows before their tasks, as in a save.
+            key = splitting.object_id(instance)
+            text = splitting.model._base_manager.using(using).filter(pk=key)
+            list(text.select_for_update(of=("self",)).values_list("pk"))
+            chunks = splitting.chunks_of([key], using).order_by("pk").select_for_update()
             keys = [str(pk) for pk in chunks.values_list("pk", flat=True)]
             for content_type_id in {t.content_type_id(using) for t in registry.targets_for(splitting.chunk_model)}:
                 ledger.forget(content_type_id, keys, using=using)

@@ -17,7 +17,9 @@ from embeddings.registry import Splitting
 
 # Rows that one INSERT makes.
 BATCH = 500
-_COLUMNS = ("index", "start", "end", "context", "text")
+# Where a chunk is in its text; and all that is written of it.
+PLACE = ("index", "start", "end")
+COLUMNS = (*PLACE, "context", "text")
 
 
 def lock(splitting: Splitting, parent: models.Model, using: str) -> list[Stored] | None:
@@ -28,7 +30,7 @@ def lock(splitting: Splitting, parent: models.Model, using: str) -> list[Stored]
     chunks = splitting.chunks_of([parent], using)
     count = chunks.count()
     free = chunks.order_by("pk").select_for_update(skip_locked=True, of=("self",))
-    locked = [Stored(*values) for values in free.values_list("pk", *_COLUMNS)]
+    locked = [Stored(*values) for values in free.values_list("pk", *COLUMNS)]
     return locked if len(locked) == count else None
 
 
@@ -67,7 +69,7 @@ def write(splitting: Splitting, parent: models.Model, changes: Changes, context:
 def _update(model: type[models.Model], rows: Sequence[tuple[Any, int, Piece]], context: str, using: str) -> None:
     if not rows:
         return
-    fields: dict[str, Any] = {name: model._meta.get_field(name) for name in _COLUMNS}
+    fields: dict[str, Any] = {name: model._meta.get_field(name) for name in COLUMNS}
     key: Any = model._meta.pk
     connection = connections[using]
     statement = composer.SQL(sql.load("write_chunks")).format(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
+from django.db import models
 
 from embeddings import pieces, registry
 from embeddings.checks.targets import check_database_of, check_key, check_options, check_source, check_source_type
+from embeddings.chunk_rows import COLUMNS
 from embeddings.exceptions import ConfigurationError
 from embeddings.providers import get_provider
 from embeddings.registry import Splitting
@@ -56,6 +58,27 @@ def _check_parent_key(splitting: Splitting) -> Iterator[CheckMessage]:
                 obj=field.model,
                 id="embeddings.E036",
             )
+
+
+def _check_unique(splitting: Splitting) -> Iterator[CheckMessage]:
+    for field in splitting.parent_fields():
+        for names in _unique_row_by_row(field.model):
+            if not set(COLUMNS).isdisjoint(names):
+                yield Error(
+                    f"{field.model._meta.label} has {', '.join(names)} unique at every moment, but chunks that move "
+                    f"take each other's places.",
+                    hint="Use a UniqueConstraint with deferrable=Deferrable.DEFERRED.",
+                    obj=field.model,
+                    id="embeddings.E037",
+                )
+
+
+def _unique_row_by_row(model: type[models.Model]) -> Iterator[Sequence[str]]:
+    """The fields of what PostgreSQL checks at each row that a statement writes, not at its end."""
+    yield from model._meta.unique_together
+    for constraint in model._meta.constraints:
+        if isinstance(constraint, models.UniqueConstraint) and constraint.deferrable is None:
+            yield constraint.fields
 
 
 def _check_is_only(splitting: Splitting) -> Iterator[CheckMessage]:
@@ -113,6 +136,7 @@ def _check_fits(splitting: Splitting, target: registry.Target) -> Iterator[Check
 _CHECKS = (
     _check_chunk_model,
     _check_parent_key,
+    _check_unique,
     _check_is_only,
     _check_chunks_are_embedded,
     _check_size,

@@ -22,7 +22,7 @@ from embeddings.ledger.claims import (
 )
 from embeddings.ledger.operations import cancel, retry
 from embeddings.ledger.records import Claim, Completion, Request
-from embeddings.ledger.requests import forget, forget_orphans, request
+from embeddings.ledger.requests import forget, forget_orphans, lock_batch, request
 from embeddings.ledger.sweeps import adopt, has_claimable, has_suspects, hasten, promote_due, rescue
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "hasten",
     "held",
     "lock",
+    "lock_batch",
     "postpone",
     "promote_due",
     "release",

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from embeddings import conf, context, sql
 from embeddings.ledger.records import Request
 from embeddings.ledger.statements import delete, execute_text, tasks_of
-from embeddings.models import EmbeddingTask
+from embeddings.models import EmbeddingBatch, EmbeddingTask
 
 
 def request(
@@ -48,6 +48,17 @@ def request(
         using,
     )
     return [row[0] for row in rows]
+
+
+def lock_batch(batch_id: int | None, *, using: str) -> bool:
+    """Lock a batch for a request that will count in it; False if somebody else has: nothing is waited for.
+
+    A save in a batch keeps it locked until its transaction ends, and may want rows that a worker has locked.
+    """
+    if batch_id is None:
+        return True
+    batches = EmbeddingBatch.objects.using(using).filter(pk=batch_id).order_by()
+    return bool(batches.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
 
 
 @cache

@@ -66,7 +66,7 @@ class Drain:
         self._has_heartbeat = has_heartbeat
         self._hand = Hand(Calls(self.settings.concurrency))
         self._finisher = Finisher(self._hand, self.outcome, self._keep_alive)
-        self._splitter = Splitter(self._hand, self.outcome, self._finisher, self._keep_alive)
+        self._splitter = Splitter(self._hand, self.outcome, self._finisher, self._keep_alive, self._is_over)
         self._reader = Reader(self._hand, self.outcome, self._finisher, self._splitter, self._keep_alive)
         self._claimer = Claimer(worker, self._hand, self._reader, on_backlog)
         self._sender = Sender(self._hand, self.outcome)

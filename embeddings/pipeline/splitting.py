@@ -1,7 +1,7 @@
 """Split the texts of claimed tasks into chunks: no provider is needed, and no transaction is open meanwhile.
 
 The chunks are written in one short transaction a text, fenced as vectors are (`settlement`): the parent's row is locked
-first, then its task, then its chunks, and none is waited for.
+first, then its task, then its chunks, then its batch, and none is waited for.
 """
 
 from __future__ import annotations
@@ -39,17 +39,34 @@ class Written(Enum):
 class Splitter:
     """Splits for one drain. What cannot be written now for a lock goes into its hand."""
 
-    def __init__(self, hand: Hand, outcome: Outcome, finisher: Finisher, keep_alive: Callable[[], object]) -> None:
-        """`keep_alive` is called between texts, and within long ones, so that leases outlast them."""
+    def __init__(
+        self,
+        hand: Hand,
+        outcome: Outcome,
+        finisher: Finisher,
+        keep_alive: Callable[[], object],
+        is_over: Callable[[], bool],
+    ) -> None:
+        """`keep_alive` is called between texts, and within long ones, so that leases outlast them.
+
+        `is_over` says that no further text is to be begun.
+        """
         self._hand = hand
         self._outcome = outcome
         self._finisher = finisher
         self._keep_alive = keep_alive
+        self._is_over = is_over
         self._requested: list[int] = []
 
     def split(self, rows: Iterable[LongRow], using: str) -> None:
-        """Split and write; what one text does to the splitter or the database concerns its own task only."""
+        """Split and write; what one text does to the splitter or the database concerns its own task only.
+
+        What is not begun when the drain's time is over is given back.
+        """
         for row in rows:
+            if self._is_over():
+                ledger.release([row.claim], using=using)
+                continue
             self._keep_alive()
             try:
                 self._write(self._made(row, using))
@@ -114,12 +131,15 @@ def write(split: Split) -> tuple[Written, list[int]]:
         if not (is_same_row and is_same_version) and not _is_same_text(split):
             return _reopen(split, is_requested=not is_same_version), []
         stored = chunk_rows.lock(split.splitting, split.parent.instance, split.using)
-        if stored is None:
+        priority, batch_id = _urgency(split)
+        if stored is None or not ledger.lock_batch(batch_id, using=split.using):
             return Written.BUSY, []
         changes = match(stored, split.pieces, split.text.context)
         new = chunk_rows.write(split.splitting, split.parent.instance, changes, split.text.context, split.using)
         _complete(split)
-        return Written.DONE, _request(split, new)
+        moved = [str(pk) for pk, _, _ in changes.moved]
+        requests = _requests(split, new, moved, priority)
+        return Written.DONE, ledger.request(requests, batch_id=batch_id, using=split.using)
 
 
 def _sort_out_missing(split: Split) -> Written:
@@ -159,15 +179,19 @@ def _complete(split: Split) -> None:
     ledger.complete([completion], model_id="", dimensions=None, token=split.claim.token, using=split.using)
 
 
-def _request(split: Split, keys: Sequence[str]) -> list[int]:
-    """Request the vectors of chunks with a new text, in the batch of the text and as urgent as it was."""
-    if not keys:
-        return []
+def _urgency(split: Split) -> tuple[str, int | None]:
+    """The priority of the text's task, and its batch."""
     tasks = EmbeddingTask.objects.using(split.using).filter(pk=split.claim.id)
-    priority, batch_id = tasks.values_list("priority", "batch_id").get()
-    requests = [
+    return tasks.values_list("priority", "batch_id").get()
+
+
+def _requests(split: Split, new: Sequence[str], moved: Sequence[str], priority: str) -> list[Request]:
+    """The wishes for vectors of chunks with a new text.
+
+    Those that have only moved are looked at where their place may be part of what is embedded.
+    """
+    return [
         Request(target.content_type_id(split.using), key, target.field, target.provider, priority)
         for target in targets_for(split.splitting.chunk_model)
-        for key in keys
+        for key in ([*new, *moved] if target.is_touched_by(chunk_rows.PLACE) else new)
     ]
-    return ledger.request(requests, batch_id=batch_id, using=split.using)

@@ -9,13 +9,13 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from embeddings import pipeline, stats
+from embeddings import pipeline, registry, stats
 from embeddings.models import DONE, EmbeddingBatch, EmbeddingTask, ProviderState
-from embeddings.providers.dummy import DummyProvider
+from embeddings.providers.dummy import DummyProvider, vector
 from tests.integration import sessions
 from tests.integration.conftest import dummy, wait_until
 from tests.integration.pages import content, is_ready, keys, make_doc, paragraph, tasks_of
-from tests.testapp.models import Chapter, ChapterChunk, Course, Doc, DocChunk, Post
+from tests.testapp.models import DIMENSIONS, Chapter, ChapterChunk, Course, Doc, DocChunk, Post
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 without_flush = pytest.fixture(scope="module", autouse=True)(sessions.without_flush)
@@ -144,6 +144,20 @@ class TestSplits:
         assert DummyProvider.inputs == 1
         assert keys(doc)[1:] == before
         assert not tasks_of(DocChunk).filter(version__gt=1).exists()
+
+    def test_drain__a_moved_chunk_whose_place_is_embedded_gets_a_new_vector(self, drain, request):
+        registry.register(DocChunk, "embedding", ["index", "text"])
+        request.addfinalizer(lambda: registry.register(DocChunk, "embedding", ["context", "text"]))
+        doc = make_doc(3)
+        drain()
+
+        doc.content = f"{paragraph(77)}\n\n{doc.content}"
+        doc.save()
+        drain()
+
+        for chunk in doc.chunks.all():
+            own = vector(f"{chunk.index}\n\n{chunk.text}", DIMENSIONS)
+            assert chunk.embedding == pytest.approx(own, abs=1e-6)
 
     def test_drain__shorter_text_removes_chunks_and_their_tasks(self, drain):
         doc = make_doc(10)

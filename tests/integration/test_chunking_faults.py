@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from embeddings import ledger, pieces, pipeline, registry
+from embeddings import context, ledger, pieces, pipeline, registry
 from embeddings.models import EmbeddingTask
 from embeddings.providers.dummy import DummyProvider
 from tests.integration import sessions
@@ -146,6 +147,34 @@ class TestLocks:
 
             assert (task_of(doc, "chunking").status, task_of(doc, "chunking").attempts) == ("pending", 0)
 
+    def test_lock__of_the_batch_by_a_save_is_not_waited_for(self, task_of):
+        """A save that holds the batch and wants the row that is split: neither may wait for the other in a ring."""
+        with context.batch("upload"):
+            doc = make_doc(4)
+        with sessions.session() as saver:
+            saver.execute("BEGIN")
+            saver.execute("UPDATE embeddings_embeddingbatch SET total = total + 1")
+            saver.execute("SET LOCAL lock_timeout = 500")
+            done = sessions.in_thread(lambda: pipeline.Drain("test", seconds=2).run())
+            wait_until(lambda: task_of(doc, "chunking").status == "processing")
+            time.sleep(0.3)  # The worker has locked the row, and met the batch.
+
+            saver.execute("UPDATE testapp_doc SET views = 1")
+            saver.execute("COMMIT")
+            done()
+
+        assert is_ready(doc)
+
+    def test_stop__gives_back_the_texts_that_are_not_begun(self, while_splitting, task_of):
+        docs = [make_doc(2), make_doc(2)]
+        stop = threading.Event()
+        while_splitting(stop.set)
+
+        pipeline.Drain("test", seconds=30, stop=stop.is_set).run()
+
+        first, second = (task_of(doc, "chunking") for doc in docs)
+        assert (first.status, second.status, second.attempts) == ("completed", "pending", 0)
+
     def test_drains__side_by_side_end_right(self):
         docs = [make_doc(3, title=str(number)) for number in range(12)]
 
@@ -183,6 +212,23 @@ class TestDeletions:
         assert len(of_few) == len(of_many)
         assert not EmbeddingTask.objects.exists()
 
+    def test_delete__waits_for_a_save_and_not_in_a_ring(self, drain):
+        """The save's transaction wants the chunks too: as where they are embedded with a field of their text."""
+        doc = make_doc(3)
+        drain()
+        with sessions.session() as saver:
+            saver.execute("BEGIN")
+            saver.execute("UPDATE testapp_doc SET views = 1")
+            deleted = sessions.in_thread(lambda: Doc.objects.get(pk=doc.pk).delete())
+            time.sleep(0.3)
+
+            saver.execute("SELECT 1 FROM testapp_docchunk FOR NO KEY UPDATE")
+            saver.execute("COMMIT")
+            deleted()
+
+        assert not DocChunk.objects.exists()
+        assert not EmbeddingTask.objects.exists()
+
     def test_delete__of_one_chunk_forgets_its_task(self, drain):
         doc = make_doc(3)
         drain()
@@ -201,7 +247,7 @@ class TestDeletions:
         assert not EmbeddingTask.objects.exists()
 
     def test_delete__of_a_text_that_a_worker_just_split(self, drain):
-        """The worker's chunks are committed after the deletion has looked for chunks, and before it deletes the row."""
+        """The worker's chunks are committed after the deletion has looked for chunks, and before it locks the row."""
         doc = make_doc(4)
         collected, written = threading.Event(), threading.Event()
         with transaction.atomic(), _after_collecting(doc, collected, written):
@@ -226,10 +272,10 @@ class TestDeletions:
 
 
 def _after_collecting(doc: Doc, collected: threading.Event, written: threading.Event) -> Any:
-    """At the end of the deletion's search for chunks, before it deletes anything, wait for the worker."""
+    """At the end of the deletion's search for chunks, before it locks anything, wait for the worker."""
 
     def execute(run: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("DELETE") and "testapp_doc" in sql and not collected.is_set():
+        if "FOR UPDATE" in sql and "testapp_doc" in sql and not collected.is_set():
             collected.set()
             assert written.wait(10)
         return run(sql, params, many, context)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection, models
-from django.db.models import ForeignKey
+from django.db.models import Deferrable, ForeignKey
 from django.test.utils import isolate_apps
 from rest_framework.test import APIClient
 
@@ -259,6 +259,21 @@ class TestChecks:
             "embeddings.E036: testapp.DocChunk.doc does not refer to the primary key of testapp.Doc, "
             "by which chunks are looked for."
         ]
+
+    @pytest.mark.parametrize(("deferrable", "count"), [(None, 1), (Deferrable.DEFERRED, 0)])
+    def test_embeddings_E037(self, monkeypatch, deferrable, count):
+        unique = models.UniqueConstraint(fields=["doc", "index"], name="of_doc", deferrable=deferrable)
+        monkeypatch.setattr(DocChunk._meta, "constraints", [unique])
+
+        errors = checks.check_chunking(None)
+
+        assert [error.id for error in errors] == ["embeddings.E037"] * count
+        assert all("testapp.DocChunk has doc, index unique at every moment" in error.msg for error in errors)
+
+    def test_embeddings_E037__unique_together(self, monkeypatch):
+        monkeypatch.setattr(DocChunk._meta, "unique_together", (("doc", "index"),))
+
+        assert [error.id for error in checks.check_chunking(None)] == ["embeddings.E037"]
 
     @pytest.mark.parametrize("options", [{"source": "nothing"}, {"context": "nothing"}, {"when": "nothing"}])
     def test_embeddings_E008(self, options):

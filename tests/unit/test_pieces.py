@@ -174,3 +174,14 @@ def test_split__keeps_alive_within_a_text_without_a_place_to_cut():
 
 def test_version__names_the_splitter():
     assert pieces.version().startswith("1 0.")
+
+
+@pytest.mark.parametrize("space", ["\n", " \n", "\r\n", "\u3000\n"])
+def test_split__long_white_space_takes_no_time(space):
+    """Without a cut there, each of these would take the splitter many minutes."""
+    text = f"Before it.{space * 100_000}After it."
+
+    made = split(text, 200, 20)
+
+    assert [piece.text for piece in made] == ["Before it.", "After it."]
+    assert all(text[piece.start : piece.end] == piece.text for piece in made)
