@@ -14,7 +14,7 @@ from embeddings import conf
 from embeddings.search import Hit, across
 from project.content import markdown, passages
 from project.content.catalogue import COLLECTIONS, Collection, collection_of
-from project.content.grouping import Group, collapsed, each_alone, grouped, source_of
+from project.content.grouping import Group, each_alone, grouped, source_of
 from project.content.states import State, states_by_object
 from project.content.visibility import User
 
@@ -116,7 +116,7 @@ def _in_collections(query: Query, user: User) -> tuple[list[Group], bool]:
     collections = [COLLECTIONS[query.only]] if query.only else COLLECTIONS.values()
     wanted = [(each.visible(user), each.embedded) for each in collections]
     found = across(wanted, query.text, mode=query.mode, limit=CANDIDATES)
-    return collapsed(found.hits)[:MAX_GROUPS], found.degraded
+    return grouped(found.hits)[:MAX_GROUPS], found.degraded
 
 
 def _presented(groups: list[Group], query: Query) -> list[ResultGroup]:

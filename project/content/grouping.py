@@ -27,6 +27,9 @@ class Group:
 
     @property
     def weight(self) -> float:
+        """A hit of a kind that has no sources counts as if it had as good ones under it: it could have none."""
+        if not self.source:
+            return self.hits[0].score * sum(WEIGHTS)
         return sum(weight * hit.score for weight, hit in zip(WEIGHTS, self.hits, strict=False))
 
     @property
@@ -38,18 +41,13 @@ class Group:
         return len(self.hits) - len(self.shown)
 
 
-def collapsed(found: Iterable[Hit]) -> list[Group]:
-    """Hits, best first → their groups, in the order of each one's best hit. A hit without a source is a group."""
+def grouped(found: Iterable[Hit]) -> list[Group]:
+    """Hits, best first → their groups, best first. A hit without a source is a group."""
     groups: dict[Any, Group] = {}
     for hit in found:
         source = source_of(hit)
         groups.setdefault(source or hit.object, Group(source, [])).hits.append(hit)
-    return list(groups.values())
-
-
-def grouped(found: Iterable[Hit]) -> list[Group]:
-    """The same, in the order of the groups' weights: only fair where all hits may have a source."""
-    return sorted(collapsed(found), key=lambda group: -group.weight)
+    return sorted(groups.values(), key=lambda group: -group.weight)
 
 
 def each_alone(found: Iterable[Hit]) -> list[Group]:

@@ -34,7 +34,7 @@ SLOW = {
     "OPTIONS": {"LATENCY_SECONDS": 0.5},
 }
 # What a worker embeds at once, so that there is something to watch.
-FEW_AT_ONCE = {"BATCH_SIZE": 4, "CONCURRENCY": 1}
+FEW_AT_ONCE = {"BATCH_SIZE": 1, "CONCURRENCY": 1}
 
 HANDBOOK = resources.files("project.content") / "samples" / "handbook"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from embeddings.search import Hit
-from project.content.grouping import Group, collapsed, each_alone, grouped
+from project.content.grouping import Group, each_alone, grouped
 from project.content.models import Article, Note
 
 
@@ -42,10 +42,10 @@ def test_grouped__without_a_source_each_alone():
     assert keys(grouped(found)) == [("", [1]), ("", [2])]
 
 
-def test_collapsed__in_the_order_of_their_best():
-    found = [article(1, "a", 0.50), article(2, "b", 0.49), article(3, "b", 0.48), article(4, "b", 0.47)]
+def test_grouped__what_has_no_source_is_not_behind_for_it():
+    found = [article(1, "", 0.50), article(2, "b", 0.49), article(3, "b", 0.48), article(4, "b", 0.47)]
 
-    assert keys(collapsed(found)) == [("a", [1]), ("b", [2, 3, 4])]
+    assert keys(grouped(found)) == [("", [1]), ("b", [2, 3, 4])]
 
 
 def test_grouped__other_models_have_no_source():
