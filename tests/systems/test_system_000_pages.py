@@ -216,14 +216,17 @@ def test_system_000_pages__blocks_of_people_wait_for_nothing(server, editor, wor
 
 def test_system_000_pages__background_saves_of_one_block_are_one_embedding(server, editor, workspace):
     page = make_page(editor, workspace, "Page", "")
+    started = time.monotonic()
     (block,) = import_blocks(editor, page, ["version 0"])
 
     for number in range(1, 20):
         import_blocks(editor, page, [f"version {number}"], [block])
+    windows = 1 + int((time.monotonic() - started) / 5)  # Of five seconds; on a quiet machine all are in the first.
     wait_until(lambda: status_of(editor, block) == "completed")
 
     assert task_of_block(block).priority == Priority.LOW
-    assert server.stats.inputs == server.stats.inputs_of("version 19") == 1
+    assert server.stats.inputs_of("version 19") == 1
+    assert server.stats.inputs <= windows
 
 
 def test_system_000_pages__person_goes_ahead_of_2000_blocks_of_a_program(server: OpenAIServer, editor, workspace):
