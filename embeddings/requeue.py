@@ -15,8 +15,9 @@ from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Cast
 
-from embeddings import bulk, chunk_rows, conf, jobs, ledger, stats, writer
-from embeddings.chunk_rows import Outline
+from embeddings import bulk, conf, jobs, ledger, stats, writer
+from embeddings.chunking import rows as chunk_rows
+from embeddings.chunking.rows import Outline
 from embeddings.exceptions import SourceError
 from embeddings.models import OPEN, EmbeddingBatch, EmbeddingTask, Status
 from embeddings.providers import Provider, get_provider

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections, models
 
-from embeddings import pieces
 from embeddings.batching import estimate_tokens, truncate
+from embeddings.chunking import pieces
 from embeddings.derived import names_of
 from embeddings.exceptions import SourceError
 from embeddings.providers import Provider, get_provider

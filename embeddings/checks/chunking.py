@@ -8,9 +8,10 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
 from django.db import models
 
-from embeddings import pieces, registry
+from embeddings import registry
 from embeddings.checks.targets import check_database_of, check_key, check_options, check_source, check_source_type
-from embeddings.chunk_rows import COLUMNS
+from embeddings.chunking import pieces
+from embeddings.chunking.rows import COLUMNS
 from embeddings.exceptions import ConfigurationError
 from embeddings.providers import get_provider
 from embeddings.registry import Splitting

@@ -12,12 +12,13 @@ from typing import Any
 from django.db import ProgrammingError
 from django.db.models.functions import Now
 
-from embeddings import batching, conf, ledger, pieces, quotas, registry, writer
+from embeddings import batching, conf, ledger, quotas, registry, writer
+from embeddings.chunking import pieces
+from embeddings.chunking.pieces import Piece
 from embeddings.exceptions import ConfigurationError, SourceError
 from embeddings.failure import Failure
 from embeddings.ledger import Claim
 from embeddings.models import EmbeddingTask
-from embeddings.pieces import Piece
 from embeddings.pipeline import unboxing
 from embeddings.providers import Provider, get_provider
 from embeddings.registry import NO_PROVIDER, Derived, Splitting, Target

@@ -11,11 +11,13 @@ from enum import Enum
 
 from django.db import DatabaseError, connections, transaction
 
-from embeddings import chunk_rows, ledger, pieces, writer
+from embeddings import ledger, writer
+from embeddings.chunking import pieces
+from embeddings.chunking import rows as chunk_rows
+from embeddings.chunking.matching import match
 from embeddings.exceptions import RowLocked, SourceChanged, SourceError, SplitterFailed
 from embeddings.failure import Failure
 from embeddings.ledger import Claim, Completion, Request
-from embeddings.matching import match
 from embeddings.models import EmbeddingTask, Status
 from embeddings.pipeline.finishing import Finisher
 from embeddings.pipeline.hand import Hand, Outcome

@@ -11,7 +11,8 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from embeddings import context, ledger, pieces, pipeline, registry
+from embeddings import context, ledger, pipeline, registry
+from embeddings.chunking import pieces
 from embeddings.models import EmbeddingTask
 from embeddings.providers.dummy import DummyProvider
 from tests.integration import sessions

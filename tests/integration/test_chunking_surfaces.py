@@ -15,7 +15,8 @@ from django.db.models import Deferrable, ForeignKey
 from django.test.utils import isolate_apps
 from rest_framework.test import APIClient
 
-from embeddings import checks, pieces, registry
+from embeddings import checks, registry
+from embeddings.chunking import pieces
 from embeddings.chunks import Chunk, Chunking
 from embeddings.fields import EmbeddingField
 from embeddings.models import EmbeddingBatch, EmbeddingTask

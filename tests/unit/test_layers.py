@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "embeddings"
 # A module imports only from rows above its own.
 ROWS: list[set[str]] = [
     {"exceptions", "batching", "backoff", "sql"},
-    {"pieces"},
-    {"matching"},
+    {"chunking", "chunking.pieces"},
+    {"chunking.matching"},
     {"conf", "failure"},
     {"providers", "broker"},
     {"models"},
@@ -22,7 +22,7 @@ ROWS: list[set[str]] = [
     {"registry", "context"},
     {"fields", "text", "payload"},
     {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts"},
-    {"writer", "chunk_rows"},
+    {"writer", "chunking.rows"},
     {"pipeline.unboxing"},
     {"pipeline.intake"},
     {"pipeline.calling", "pipeline.settlement", "pipeline.selection"},
@@ -102,7 +102,7 @@ def test_imports__point_to_rows_above(module, path):
         ("drf_spectacular", {"api"}),
         ("openai", {"providers"}),
         ("wordllama", {"providers"}),
-        ("semantic_text_splitter", {"pieces"}),
+        ("semantic_text_splitter", {"chunking.pieces"}),
     ],
 )
 def test_imports__of_other_packages(package, users):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embeddings import pieces
 from embeddings.batching import estimate_tokens
-from embeddings.pieces import Piece, split
+from embeddings.chunking import pieces
+from embeddings.chunking.pieces import Piece, split
 
 WORDS = [
     "the",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from embeddings.pieces import Piece
+from embeddings.chunking.pieces import Piece
 
 
 @dataclass(frozen=True, slots=True)

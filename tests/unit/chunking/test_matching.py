@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embeddings.matching import Changes, Stored, match
-from embeddings.pieces import Piece
+from embeddings.chunking.matching import Changes, Stored, match
+from embeddings.chunking.pieces import Piece
 
 CONTEXT = "A page"
 

@@ -11,8 +11,8 @@ from django.db.models import Count, Max, Min
 from psycopg import sql as composer
 
 from embeddings import sql
-from embeddings.matching import Changes, Stored
-from embeddings.pieces import Piece
+from embeddings.chunking.matching import Changes, Stored
+from embeddings.chunking.pieces import Piece
 from embeddings.registry import Splitting
 
 # Rows that one INSERT makes.
