@@ -25,6 +25,9 @@ class EmbeddingSettings:
     enabled: bool = True
     # Off: no worker is needed; objects are embedded in the saving process, after its commit.
     queue_enabled: bool = True
+    # On: where Redis cannot be told that there is work, up to a batch of it is done in the saving process after its
+    # commit. Off: it is left to the workers' next sweep.
+    direct_fallback: bool = False
     # The RQ queue of the pokes, a key of RQ_QUEUES.
     queue: str = "embeddings"
     # The databases that hold models with embeddings; each needs this app's tables. The first also holds
@@ -95,7 +98,7 @@ _MAY_BE_ZERO = {"CLEANUP_RETENTION_DAYS", "BACKOFF_BASE_SECONDS"}
 
 
 def _valid(key: str, value: Any) -> Any:
-    if key in {"ENABLED", "QUEUE_ENABLED"}:
+    if key in {"ENABLED", "QUEUE_ENABLED", "DIRECT_FALLBACK"}:
         if not isinstance(value, bool):
             raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be True or False, not {value!r}.")
     elif key == "QUEUE":

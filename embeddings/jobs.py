@@ -42,17 +42,22 @@ hurry_requested = threading.Event()
 
 
 def schedule(task_ids: list[int], *, using: str = DEFAULT_DB_ALIAS) -> None:
-    """After the present transaction commits, call a worker, or, with the queue off, embed the tasks here and now."""
+    """After the present transaction commits, call a worker, or embed the tasks here and now: with the queue off, or
+    where no worker can be called and the settings say so."""
+    settings = conf.current()
     if not task_ids:
         return
-    if not conf.current().queue_enabled:
-
-        def embed() -> None:  # a function: Django names the hook when it logs the error of a robust one
-            embed_here(task_ids, using)
-
-        transaction.on_commit(embed, using=using, robust=True)
-    else:
+    if settings.queue_enabled and not settings.direct_fallback:
         poke_on_commit(using=using)
+        return
+
+    def embed() -> None:  # a function: Django names the hook when it logs the error of a robust one
+        if not settings.queue_enabled:
+            embed_here(task_ids, using)
+        elif not poke():
+            embed_here(task_ids[: settings.batch_size], using)
+
+    transaction.on_commit(embed, using=using, robust=True)
 
 
 def poke_on_commit(*, using: str = DEFAULT_DB_ALIAS) -> None:

@@ -117,6 +117,7 @@ class Environment:
     redis_url: str
     search_enabled: bool
     queue_enabled: bool
+    direct_fallback: bool
     provider: str
     model: str
     dimensions: int
@@ -166,6 +167,7 @@ def read() -> Environment:
         redis_url=url("REDIS_URL", services.get("REDIS_URL", "redis://127.0.0.1:6379/0"), ("redis", "rediss", "unix")),
         search_enabled=boolean("SEMANTIC_SEARCH_ENABLED", True),
         queue_enabled=boolean("EMBEDDING_QUEUE_ENABLED", True),
+        direct_fallback=boolean("EMBEDDING_DIRECT_FALLBACK", False),
         provider=provider,
         model=text("EMBEDDING_MODEL", PROVIDERS[provider]["model"]),
         dimensions=integer("EMBEDDING_DIMENSIONS", PROVIDERS[provider]["dimensions"], minimum=1, maximum=16_000),

@@ -72,6 +72,7 @@ EMBEDDING_PROVIDERS = {"default": provider_settings(ENVIRONMENT)}
 EMBEDDINGS = {
     "ENABLED": ENVIRONMENT.search_enabled,
     "QUEUE_ENABLED": ENVIRONMENT.queue_enabled,
+    "DIRECT_FALLBACK": ENVIRONMENT.direct_fallback,
     "SWEEP_SECONDS": ENVIRONMENT.worker_interval_ms / 1000,
     "MAX_ATTEMPTS": ENVIRONMENT.max_attempts,
     "BACKOFF_BASE_SECONDS": ENVIRONMENT.backoff_base_ms / 1000,

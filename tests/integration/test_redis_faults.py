@@ -309,3 +309,28 @@ def test_nonsense_in_redis__does_not_end_a_worker(workers, redis_client):
     wait_until(is_done, seconds=10)
     assert worker.poll() is None, workers.output()
     assert takes_commands(redis_client, worker), workers.output()
+
+
+# Doing it at once.
+
+
+def test_schedule__embeds_here_while_redis_is_away_where_settings_say_so(redis_client, valkey_server, settings):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "DIRECT_FALLBACK": True, "BATCH_SIZE": 3}
+    valkey_server.stop()
+    try:
+        post = Post.objects.create(title="while Redis is away")
+        Post.objects.bulk_create(Post(title=f"one of many {number}") for number in range(5))
+    finally:
+        valkey_server.start()
+
+    assert Post.objects.get(pk=post.pk).embedding is not None
+    assert counts() == {Status.COMPLETED: 4, Status.PENDING: 2}
+
+
+def test_schedule__leaves_the_work_to_workers_that_can_be_called(redis_client, settings):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "DIRECT_FALLBACK": True}
+
+    Post.objects.create(title="while Redis is there")
+
+    assert counts() == {Status.PENDING: 1}
+    assert redis_client.llen(f"rq:queue:{QUEUE}") == 1

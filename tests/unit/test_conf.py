@@ -15,6 +15,7 @@ PROVIDER = {"BACKEND": "embeddings.providers.dummy.DummyProvider", "MODEL": "m",
 OTHERS: dict[str, Any] = {
     "ENABLED": False,
     "QUEUE_ENABLED": False,
+    "DIRECT_FALLBACK": True,
     "QUEUE": "other",
     "DATABASES": ("other",),
     "HEAD_START_SECONDS": {"high": 2, "normal": 1.5, "low": 1},
