@@ -83,7 +83,7 @@ def test_upload__those_that_are_wrong_are_named(client, log_in):
     [
         ("receipts.pdf", b"%PDF", "Upload a .json or a .csv file."),
         ("receipts.json", b"{", "The file is not JSON"),
-        ("receipts.json", b"[]", "There are no receipts in it."),
+        ("receipts.json", b"[]", "The file has no receipts"),
         ("receipts.csv", b"a,b\n1,2\n", "The first line of the file does not name the columns"),
         ("receipts.csv", "merchant\nCafé".encode("latin-1"), "The file is not UTF-8"),
         ("receipts.json", b"", "The submitted file is empty."),
