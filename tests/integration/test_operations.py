@@ -16,7 +16,7 @@ from embeddings.models import EmbeddingBatch, EmbeddingOperation, EmbeddingTask,
 from embeddings.operating import Operator, operator, rows
 from tests.integration import sessions
 from tests.integration.conftest import child_of, dummy, wait_until
-from tests.testapp.models import Memo, Post, Receipt, Restaurant, Word
+from tests.testapp.models import Doc, DocChunk, Memo, Post, Receipt, Restaurant, Word
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -111,6 +111,19 @@ class TestRegenerate:
         operation.refresh_from_db()
         assert (operation.state, operation.rows_read, operation.changed) == ("done", 7, 7)
         assert EmbeddingTask.objects.count() == 7
+
+    def test_regenerate__of_a_text_in_chunks_is_of_its_chunks(self, drain):
+        Doc.objects.create(title="t", content="One sentence. " * 100)
+        drain()
+        splits = EmbeddingTask.objects.get(field="chunking").version
+
+        operation = operations.regenerate(Doc)
+        work()
+
+        operation.refresh_from_db()
+        assert (operation.target, operation.changed) == ("testapp.docchunk", DocChunk.objects.count())
+        assert set(EmbeddingTask.objects.filter(field="embedding").values_list("version", flat=True)) == {2}
+        assert EmbeddingTask.objects.get(field="chunking").version == splits
 
     def test_regenerate__of_an_empty_table_is_done(self):
         operation = operations.regenerate(Post)
