@@ -29,11 +29,12 @@ def clean_up(days: int | None = None) -> int:
     deleted += _delete(WorkerStatus.objects.using(first).filter(heartbeat_at__lt=before))
     deleted += direct.delete_before(days)
     for using in databases:
-        deleted += model_ids.forget_unused(using=using)
         deleted += _delete(EmbeddingOperation.objects.using(using).filter(finished_at__lt=before))
         emptied = EmbeddingBatch.objects.using(using).filter(created_at__lt=before, tasks=None)
         awaited = EmbeddingOperation.objects.using(using).filter(finished_at=None, batch__isnull=False)
         deleted += _delete(emptied.exclude(pk__in=awaited.values("batch")))
+    for using in databases:  # Last: it reads whole ledgers, and a time limit may end it.
+        deleted += model_ids.forget_unused(using=using)
     return deleted
 
 
