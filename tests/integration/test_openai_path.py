@@ -135,7 +135,8 @@ def test_worker__cuts_texts_that_are_too_long_and_says_so(server):
 
     truncated = EmbeddingTask.objects.filter(truncated=True).values_list("object_id", flat=True)
     assert set(truncated) == {str(too_long_there.pk), str(too_long_here.pk)}
-    assert not EmbeddingTask.objects.exclude(attempts=1).exists()
+    # None, if the worker had claimed it before the text was changed, and read it after.
+    assert not EmbeddingTask.objects.filter(attempts__gt=1).exists()
     assert_right([fits])
 
 
