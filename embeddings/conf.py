@@ -75,6 +75,16 @@ class EmbeddingSettings:
     # How often, and after how many days, records of past work are deleted. 0 days keeps them.
     cleanup_interval_hours: float = 24.0
     cleanup_retention_days: int = 30
+    # The same for the history of tasks, the figures of each minute, and the audit log.
+    attempt_retention_days: int = 7
+    metric_retention_days: int = 90
+    audit_retention_days: int = 365
+
+    # So many failed tasks raise an alert, as does a task that waits for longer than this; 0 for none.
+    alert_failed: int = 100
+    alert_waiting_seconds: float = 3600.0
+    # Off: alerts are a signal and a line in the admin only; on: ADMINS get an e-mail too.
+    alert_emails: bool = True
 
 
 def _key(name: str) -> str:
@@ -94,11 +104,20 @@ def current() -> EmbeddingSettings:
     return EmbeddingSettings(**{names[key].name: _valid(key, value) for key, value in given.items()})
 
 
-_MAY_BE_ZERO = {"CLEANUP_RETENTION_DAYS", "BACKOFF_BASE_SECONDS"}
+_SWITCHES = {"ENABLED", "QUEUE_ENABLED", "DIRECT_FALLBACK", "ALERT_EMAILS"}
+_MAY_BE_ZERO = {
+    "CLEANUP_RETENTION_DAYS",
+    "ATTEMPT_RETENTION_DAYS",
+    "METRIC_RETENTION_DAYS",
+    "AUDIT_RETENTION_DAYS",
+    "ALERT_FAILED",
+    "ALERT_WAITING_SECONDS",
+    "BACKOFF_BASE_SECONDS",
+}
 
 
 def _valid(key: str, value: Any) -> Any:
-    if key in {"ENABLED", "QUEUE_ENABLED", "DIRECT_FALLBACK"}:
+    if key in _SWITCHES:
         if not isinstance(value, bool):
             raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be True or False, not {value!r}.")
     elif key == "QUEUE":

@@ -60,6 +60,8 @@ class ProviderError(EmbeddingsError):
     """The provider did not return vectors."""
 
     kind = "transient"
+    # Of the answer, where the provider is asked over HTTP.
+    http_status: int | None = None
 
 
 class RateLimited(ProviderError):

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from embeddings.models.alert import Alert
+from embeddings.models.attempt import TaskAttempt
+from embeddings.models.audit import AuditEvent
 from embeddings.models.batch import EmbeddingBatch
+from embeddings.models.census import Census, CensusCount
 from embeddings.models.direct import DirectText
+from embeddings.models.live import LiveSettings, ProviderQuota
+from embeddings.models.minute import ProviderMinute, TargetMinute
 from embeddings.models.model_id import TargetModelId
 from embeddings.models.operation import EmbeddingOperation
+from embeddings.models.pages import FailureGroup, Overview
+from embeddings.models.pause import Pause
 from embeddings.models.provider import ProviderCall, ProviderState
 from embeddings.models.status import CANCELLABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
 from embeddings.models.task import IS_BOXED, EmbeddingTask
@@ -19,14 +27,26 @@ __all__ = [
     "OPEN",
     "RETRYABLE",
     "WAITING",
+    "Alert",
+    "AuditEvent",
+    "Census",
+    "CensusCount",
     "DirectText",
     "EmbeddingBatch",
     "EmbeddingOperation",
     "EmbeddingTask",
+    "FailureGroup",
+    "LiveSettings",
+    "Overview",
+    "Pause",
     "Priority",
     "ProviderCall",
+    "ProviderMinute",
+    "ProviderQuota",
     "ProviderState",
     "Status",
+    "TargetMinute",
     "TargetModelId",
+    "TaskAttempt",
     "WorkerStatus",
 ]

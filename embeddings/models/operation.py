@@ -1,4 +1,4 @@
-"""What workers do to all rows of a model, page by page, while nobody waits."""
+"""What workers do to all rows of a model, or to many tasks, page by page, while nobody waits."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ class EmbeddingOperation(models.Model):
         REGENERATE = "regenerate", "regenerate"
         # Rows whose vectors are missing, stale or failed are queued, as by `manage.py requeue_missing`.
         REQUEUE = "requeue", "requeue"
+        # Tasks that match a filter are tried again, cancelled, or deleted from the ledger.
+        RETRY = "retry", "retry"
+        CANCEL = "cancel", "cancel"
+        CLEAR = "clear", "clear"
 
     class State(models.TextChoices):
         # No worker has begun it.
@@ -41,8 +45,8 @@ class EmbeddingOperation(models.Model):
         FAILED = "failed", "failed"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    # "app.model" or "app.model.field".
-    target = models.CharField(max_length=255)
+    # "app.model" or "app.model.field"; "" where `parameters` hold a filter of tasks.
+    target = models.CharField(max_length=255, blank=True)
     parameters = models.JSONField(default=dict, blank=True)
     state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
     # Up to where it has read, and which rows before were locked then; only its kind understands it.
@@ -75,7 +79,7 @@ class EmbeddingOperation(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["kind", "target"],
-                condition=Q(finished_at__isnull=True),
+                condition=Q(finished_at__isnull=True) & ~Q(target=""),
                 name="embeddings_operation_one_at_a_time",
             ),
             models.CheckConstraint(

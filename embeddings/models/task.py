@@ -8,6 +8,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import ExpressionWrapper, Q
+from django.db.models.functions import Now
 from django.utils.functional import cached_property
 
 from embeddings.models.batch import EmbeddingBatch
@@ -70,7 +71,12 @@ class EmbeddingTask(models.Model):
     error_message = models.TextField(blank=True, default="")
     error_signature = models.CharField(max_length=255, blank=True, default="")
 
+    # Of the provider's answer, if it was one of HTTP.
+    error_status = models.PositiveSmallIntegerField(null=True, blank=True)
+
     created_at = models.DateTimeField()
+    # Since when the vector is asked for: an edit while it is open changes nothing.
+    requested_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
@@ -79,6 +85,7 @@ class EmbeddingTask(models.Model):
         permissions = [
             ("retry_embeddingtask", "Can retry embedding tasks"),
             ("cancel_embeddingtask", "Can cancel embedding tasks"),
+            ("clear_embeddingtask", "Can clear failed and cancelled embedding tasks"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["content_type", "object_id", "field"], name="embeddings_task_target"),
@@ -115,7 +122,19 @@ class EmbeddingTask(models.Model):
             ),
             models.Index(fields=["available_at"], condition=_HAS_TIME, name="embeddings_task_due"),
             models.Index(fields=["lease_until"], condition=_IS_PROCESSING, name="embeddings_task_lease"),
-            models.Index(fields=["error_signature"], condition=Q(status=Status.FAILED), name="embeddings_task_failed"),
+            # For the claims of single targets, while others are paused.
+            models.Index(
+                fields=["content_type", "field", "crashes", "sort_key"],
+                condition=Q(status=Status.PENDING),
+                name="embeddings_task_claim_target",
+            ),
+            # Groups of failures, counted and dated from the index alone.
+            models.Index(
+                fields=["error_signature", "id"],
+                include=["updated_at"],
+                condition=Q(status=Status.FAILED),
+                name="embeddings_task_failed",
+            ),
             # For operators, whose filters ask for what is rare among many that are completed.
             models.Index(
                 fields=["status", "id"],

@@ -21,7 +21,7 @@ ROWS: list[set[str]] = [
     {"derived"},
     {"registry", "context"},
     {"fields", "text", "payload"},
-    {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts"},
+    {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts", "audit"},
     {"writer", "chunking.rows"},
     {"pipeline.unboxing"},
     {"pipeline.intake"},

@@ -44,7 +44,9 @@ def provider_error(exc: OpenAIError, *, server: str, alias: str, redaction: Reda
     import openai
 
     if isinstance(exc, openai.APIStatusError):
-        return _status_error(exc, server, f"EMBEDDING_PROVIDERS[{alias!r}]", redaction)
+        error = _status_error(exc, server, f"EMBEDDING_PROVIDERS[{alias!r}]", redaction)
+        error.http_status = exc.status_code
+        return error
     if isinstance(exc, openai.APITimeoutError):
         return TransientError(f"{server} did not answer in time.")
     reason = redaction.apply(str(exc.__cause__ or exc))
