@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import DatabaseError, DataError, IntegrityError
 
@@ -29,6 +30,8 @@ class Failure:
     message: str
     # The object that it is about, if it is about one: "content.Article 12".
     about: str = ""
+    # Of the provider's answer, if it was one of HTTP.
+    status: int | None = None
 
     @classmethod
     def of(cls, exc: Exception, *, about: str = "", private: Collection[str] = ()) -> Failure:
@@ -51,15 +54,17 @@ class Failure:
         message = without_quotations(message[: 2 * _MAX_MESSAGE], private)
         # Without what PostgreSQL does not store: NUL and lone surrogates.
         message = message.replace("\0", "").encode(errors="replace").decode()
-        return cls(kind, type(exc).__name__, message[:_MAX_MESSAGE], about)
+        status = exc.http_status if isinstance(exc, ProviderError) else None
+        return cls(kind, type(exc).__name__, message[:_MAX_MESSAGE], about, status)
 
-    def columns(self) -> dict[str, str]:
+    def columns(self) -> dict[str, Any]:
         """As the columns of a task."""
         return {
             "error_kind": self.kind,
             "error_class": self.error_class,
             "error_message": (f"{self.about}: {self.message}" if self.about else self.message)[:_MAX_MESSAGE],
             "error_signature": self.signature,
+            "error_status": self.status,
         }
 
     @property
