@@ -10,11 +10,10 @@ from typing import Any
 from django.db import DatabaseError, DataError, IntegrityError
 
 from embeddings.exceptions import BoxError, ProviderError, SourceError
+from embeddings.signature import without_particulars
 
 _MAX_MESSAGE = 1000
 _MAX_SIGNATURE = 255
-_VARYING = re.compile(r"""'[^']*'|"[^"]*"|\b[0-9a-f]{8}-[0-9a-f-]{27,}\b|\b[0-9a-f]{12,}\b|\d+(?:\.\d+)?""", re.I)
-
 
 # So much of somebody's text in a message is a quotation of it, also without quotation marks.
 _QUOTATION = 16
@@ -69,8 +68,10 @@ class Failure:
 
     @property
     def signature(self) -> str:
-        """Kind, class and the message without what differs from one object to the next."""
-        return f"{self.kind}: {self.error_class}: {_VARYING.sub('…', self.message)}"[:_MAX_SIGNATURE]
+        """Kind, class, HTTP status and the message without what differs from one object to the next."""
+        error = self.error_class if self.status is None else f"{self.error_class} {self.status}"
+        message = self.message.replace(self.about, "…") if self.about else self.message
+        return f"{self.kind}: {error}: {without_particulars(message)}"[:_MAX_SIGNATURE]
 
 
 def without_quotations(message: str, private: Collection[str]) -> str:
