@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from embeddings.stats.batches import RATE_SECONDS, BatchProgress, batch_progress, eta_seconds
 from embeddings.stats.chunks import ChunkProgress, chunk_progress
+from embeddings.stats.failures import MOST_GROUPS, Failures, failures
 from embeddings.stats.states import counts_by_status, provider_rate, queue_status, recent_rate, states_for
 
 __all__ = [
+    "MOST_GROUPS",
     "RATE_SECONDS",
     "BatchProgress",
     "ChunkProgress",
+    "Failures",
     "batch_progress",
     "chunk_progress",
     "counts_by_status",
     "eta_seconds",
+    "failures",
     "provider_rate",
     "queue_status",
     "recent_rate",
