@@ -36,8 +36,9 @@ class Group:
     """Failures as their page shows them."""
 
     failures: stats.Failures
+    # "500 tasks", and "500"; "" for one.
+    tasks: str
     count: str
-    is_one: bool
     heading: str
     advice: str
     first_seen: str
@@ -73,7 +74,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
             "opts": self.opts,
             "media": self.media,
             "groups": [self._group(failures, request) for failures in found],
-            "total": _count(sum(one.count for one in found), any(one.is_at_least for one in found)),
+            "total": _tasks(sum(one.count for one in found), any(one.is_at_least for one in found)),
             "most": stats.MOST_GROUPS if len(found) >= stats.MOST_GROUPS else 0,
             "failed_url": links.tasks_url(self.admin_site, status__exact=Status.FAILED),
             **(extra_context or {}),
@@ -83,8 +84,8 @@ class FailureGroupAdmin(ReadOnlyAdmin):
     def _group(self, failures: stats.Failures, request: HttpRequest) -> Group:
         return Group(
             failures=failures,
-            count=_count(failures.count, failures.is_at_least),
-            is_one=failures.count == 1,
+            tasks=_tasks(failures.count, failures.is_at_least),
+            count="" if failures.count == 1 else _count(failures.count, failures.is_at_least),
             heading=explanations.BRIEFLY.get(failures.error_kind, "It failed"),
             advice=explanations.of_error(failures.error_kind),
             first_seen=labels.ago(failures.first_seen),
@@ -108,6 +109,10 @@ class FailureGroupAdmin(ReadOnlyAdmin):
     def _example(self, task: EmbeddingTask, request: HttpRequest) -> Example:
         title = links.object_title(task, request) if "target_object" in task.__dict__ else ""
         return Example(links.object_name(task), title, links.task_url(task, self.admin_site))
+
+
+def _tasks(count: int, is_at_least: bool) -> str:
+    return "1 task" if count == 1 else f"{_count(count, is_at_least)} tasks"
 
 
 def _count(count: int, is_at_least: bool) -> str:
