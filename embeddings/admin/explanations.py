@@ -15,6 +15,8 @@ STATUS = {
     Status.CANCELLED: "Somebody stopped it. Saving the object, or a retry, opens it again.",
 }
 
+NO_TASK = "Nobody has asked for it: it was stored before its model was embedded, or behind Django's back."
+
 # What kind of error it is, for headings.
 BRIEFLY = {
     "rate_limit": "The provider asked to slow down",

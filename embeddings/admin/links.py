@@ -85,8 +85,8 @@ def object_title(task: EmbeddingTask, request: HttpRequest) -> str:
 
 
 def task_url(task: EmbeddingTask, site: AdminSite) -> str:
-    """The task's own page; "" of a task of another database, which has none."""
-    if task._state.db != DEFAULT_DB_ALIAS:
+    """The task's own page; "" of one that has none: in another database, or on a site without our pages."""
+    if task._state.db != DEFAULT_DB_ALIAS or not site.is_registered(EmbeddingTask):
         return ""
     return reverse("admin:embeddings_embeddingtask_change", args=[task.pk], current_app=site.name)
 

@@ -45,12 +45,11 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
         "state",
         "embedded_object",
         "field",
-        "priority",
+        "error",
         "attempts",
         "waiting",
         "updated",
-        "http_status",
-        "error",
+        "priority",
     )
     list_filter = (
         "status",
@@ -128,7 +127,8 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
     def error(self, task: EmbeddingTask) -> str:
         if not task.error_kind:
             return labels.NONE
-        return labels.shortened(f"{task.error_kind.replace('_', ' ')}: {task.error_message}")
+        status = f", HTTP {task.error_status}" if task.error_status else ""
+        return labels.shortened(f"{task.error_kind.replace('_', ' ')}{status}: {task.error_message}")
 
     @admin.display(description="updated")
     def updated(self, task: EmbeddingTask) -> str:
@@ -138,10 +138,6 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
     def waiting(self, task: EmbeddingTask) -> str:
         """For how long the vector has been asked for; nothing of what is done or has ended."""
         return labels.since(task.requested_at) if task.status in OPEN else labels.NONE
-
-    @admin.display(description="HTTP")
-    def http_status(self, task: EmbeddingTask) -> str:
-        return labels.NONE if task.error_status is None else str(task.error_status)
 
     @admin.display(description="object")
     def titled_object(self, task: Any) -> str:

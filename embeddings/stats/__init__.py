@@ -5,6 +5,7 @@ from __future__ import annotations
 from embeddings.stats.batches import RATE_SECONDS, BatchProgress, batch_progress, eta_seconds
 from embeddings.stats.chunks import ChunkProgress, chunk_progress
 from embeddings.stats.failures import MOST_GROUPS, Failures, failures
+from embeddings.stats.standing import Standing, standings
 from embeddings.stats.states import counts_by_status, provider_rate, queue_status, recent_rate, states_for
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "BatchProgress",
     "ChunkProgress",
     "Failures",
+    "Standing",
     "batch_progress",
     "chunk_progress",
     "counts_by_status",
@@ -21,5 +23,6 @@ __all__ = [
     "provider_rate",
     "queue_status",
     "recent_rate",
+    "standings",
     "states_for",
 ]

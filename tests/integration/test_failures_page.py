@@ -81,7 +81,7 @@ def test_page__says_how_many_what_and_what_to_do(admin_client) -> None:
     assert "3 tasks A text was refused, or could not be made" in text
     assert "InputRejected, HTTP 400 Bad & <ugly>: 7." in text
     assert "Change the object and save it" in text
-    assert re.search(r"Last \d+ s ago First \d+ s ago", text)
+    assert re.search(r"Last seen \d+ s ago First seen \d+ s ago", text)
 
 
 def test_page__leads_to_exactly_the_tasks_of_a_group(admin_client) -> None:

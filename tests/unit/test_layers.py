@@ -38,7 +38,7 @@ ROWS: list[set[str]] = [
     {"cleanup"},
     {"jobs"},
     {"bulk", "operations", "worker"},
-    {"requeue", "boxes", "creation"},
+    {"requeue", "boxes", "creation", "renewal"},
     {"operating"},
     {"managers", "signals", "checks", "admin", "api", "management", "middleware"},
     {"chunks"},
