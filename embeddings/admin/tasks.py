@@ -25,6 +25,7 @@ from embeddings.admin.filters import (
 )
 from embeddings.admin.links import attach_object_urls, linked, loaded_object, object_name, object_title
 from embeddings.admin.readonly import ReadOnlyAdmin
+from embeddings.admin.timeline import timeline
 from embeddings.models import IS_BOXED, OPEN, EmbeddingTask, Status
 
 
@@ -66,6 +67,7 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
     search_help_text = searching.HELP
     fieldsets = (
         (None, {"fields": ("titled_object", "target_label", "explained_state", "explained_error")}),
+        ("What happened", {"fields": ("history",), "classes": ("embeddings-wide",)}),
         ("How it went", {"fields": (("attempts", "crashes"), ("tokens", "tokens_estimated"), "is_truncated")}),
         (
             "When",
@@ -175,6 +177,10 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
             task.error_message,
             explanations.of_error(task.error_kind, is_boxed=task.is_boxed),
         )
+
+    @admin.display(description="what happened")
+    def history(self, task: EmbeddingTask) -> str:
+        return timeline(task)
 
     @admin.display(description="provider")
     def named_provider(self, task: EmbeddingTask) -> str:

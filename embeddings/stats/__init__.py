@@ -7,6 +7,7 @@ from embeddings.stats.chunks import ChunkProgress, chunk_progress
 from embeddings.stats.failures import MOST_GROUPS, Failures, failures
 from embeddings.stats.standing import Standing, standings
 from embeddings.stats.states import counts_by_status, provider_rate, queue_status, recent_rate, states_for
+from embeddings.stats.timeline import TimelineEntry, timeline
 
 __all__ = [
     "MOST_GROUPS",
@@ -15,6 +16,7 @@ __all__ = [
     "ChunkProgress",
     "Failures",
     "Standing",
+    "TimelineEntry",
     "batch_progress",
     "chunk_progress",
     "counts_by_status",
@@ -25,4 +27,5 @@ __all__ = [
     "recent_rate",
     "standings",
     "states_for",
+    "timeline",
 ]

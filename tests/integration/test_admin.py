@@ -94,7 +94,7 @@ class TestList:
         html = page(admin_client, LIST)
 
         assert re.search(r'field-waiting"><time[^>]*>4 min<', html)
-        assert ">transient, HTTP 503: <" in html
+        assert ">transient, HTTP 503:<" in html
 
     def test_list__says_no_waiting_of_what_has_ended(self, admin_client):
         make_task(Status.FAILED)

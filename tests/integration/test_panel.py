@@ -299,7 +299,7 @@ class TestEmbedAgain:
         entries = set(LogEntry.objects.values_list("content_type_id", "object_id"))
         assert entries == {(types[Post].pk, str(post.pk)), (types[EmbeddingTask].pk, str(task_of(post).pk))}
         event = AuditEvent.objects.get(kind="requested")
-        assert (event.by, event.subject) == ("admin", "testapp.Post.embedding")
+        assert (event.by, event.subject) == ("admin", "testapp.post.embedding")
         assert event.message == f"testapp.Post {post.pk} is embedded again."
 
     @pytest.mark.parametrize(
