@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import DatabaseError, DataError, IntegrityError
 
 from embeddings.exceptions import BoxError, ProviderError, SourceError
+from embeddings.signature import without_particulars
 
 _MAX_MESSAGE = 1000
 _MAX_SIGNATURE = 255
-_VARYING = re.compile(r"""'[^']*'|"[^"]*"|\b[0-9a-f]{8}-[0-9a-f-]{27,}\b|\b[0-9a-f]{12,}\b|\d+(?:\.\d+)?""", re.I)
-
 
 # So much of somebody's text in a message is a quotation of it, also without quotation marks.
 _QUOTATION = 16
@@ -29,6 +29,8 @@ class Failure:
     message: str
     # The object that it is about, if it is about one: "content.Article 12".
     about: str = ""
+    # Of the provider's answer, if it was one of HTTP.
+    status: int | None = None
 
     @classmethod
     def of(cls, exc: Exception, *, about: str = "", private: Collection[str] = ()) -> Failure:
@@ -51,21 +53,25 @@ class Failure:
         message = without_quotations(message[: 2 * _MAX_MESSAGE], private)
         # Without what PostgreSQL does not store: NUL and lone surrogates.
         message = message.replace("\0", "").encode(errors="replace").decode()
-        return cls(kind, type(exc).__name__, message[:_MAX_MESSAGE], about)
+        status = exc.http_status if isinstance(exc, ProviderError) else None
+        return cls(kind, type(exc).__name__, message[:_MAX_MESSAGE], about, status)
 
-    def columns(self) -> dict[str, str]:
+    def columns(self) -> dict[str, Any]:
         """As the columns of a task."""
         return {
             "error_kind": self.kind,
             "error_class": self.error_class,
             "error_message": (f"{self.about}: {self.message}" if self.about else self.message)[:_MAX_MESSAGE],
             "error_signature": self.signature,
+            "error_status": self.status,
         }
 
     @property
     def signature(self) -> str:
-        """Kind, class and the message without what differs from one object to the next."""
-        return f"{self.kind}: {self.error_class}: {_VARYING.sub('…', self.message)}"[:_MAX_SIGNATURE]
+        """Kind, class, HTTP status and the message without what differs from one object to the next."""
+        error = self.error_class if self.status is None else f"{self.error_class} {self.status}"
+        message = self.message.replace(self.about, "…") if self.about else self.message
+        return f"{self.kind}: {error}: {without_particulars(message)}"[:_MAX_SIGNATURE]
 
 
 def without_quotations(message: str, private: Collection[str]) -> str:

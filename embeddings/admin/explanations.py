@@ -15,6 +15,17 @@ STATUS = {
     Status.CANCELLED: "Somebody stopped it. Saving the object, or a retry, opens it again.",
 }
 
+NO_TASK = "Nobody has asked for it: it was stored before its model was embedded, or behind Django's back."
+
+# What kind of error it is, for headings.
+BRIEFLY = {
+    "rate_limit": "The provider asked to slow down",
+    "transient": "It went wrong for the time being",
+    "input": "A text was refused, or could not be made",
+    "configuration": "The provider refuses every request",
+    "crash": "Workers died",
+}
+
 ERROR_KIND = {
     "rate_limit": (
         "The provider asked to slow down. Nothing to do: its tasks go on by themselves; "

@@ -13,6 +13,7 @@ from django.utils.text import capfirst
 
 from embeddings import conf, registry
 from embeddings.admin.explanations import ERROR_KIND
+from embeddings.models import Status
 
 Choices = list[tuple[str, str]]
 NUMBER = re.compile("[0-9]{1,18}")
@@ -103,18 +104,59 @@ class OutcomeFilter(ColumnFilter):
         return [(outcome, outcome.replace("_", " ")) for outcome in ("ok", *ERROR_KIND) if outcome != "crash"]
 
 
-class BatchFilter(admin.SimpleListFilter):
-    """By batch, where the address asks for one: a batch's page links here with ?batch=ID."""
+class LinkedFilter(admin.SimpleListFilter):
+    """A filter that is shown only where the address asks for it: other pages link here."""
+
+    def named(self, value: str) -> str:
+        """What the list calls the chosen value."""
+        return value
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        value = self.value()
+        return [] if value is None else [(value, self.named(value))]
+
+
+class BatchFilter(LinkedFilter):
+    """By batch: a batch's page links here with ?batch=ID."""
 
     title = "batch"
     parameter_name = "batch"
 
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        value = self.value()
-        return [] if value is None else [(value, f"Batch #{value}")]
+    def named(self, value: str) -> str:
+        return f"Batch #{value}"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
         if value is None:
             return queryset
         return queryset.filter(batch_id=int(value)) if NUMBER.fullmatch(value) else queryset.none()
+
+
+class SignatureFilter(LinkedFilter):
+    """By what went wrong: the failures page links here. Only failed tasks are in its groups, and in their index."""
+
+    title = "failure"
+    parameter_name = "signature"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(status=Status.FAILED, error_signature=storable(value))
+
+
+class WorkerFilter(LinkedFilter):
+    """By the worker that has the tasks in hand: its page links here. What it has settled is in its own figures."""
+
+    title = "worker"
+    parameter_name = "worker"
+
+    def named(self, value: str) -> str:
+        return f"In hand of {value}"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(status=Status.PROCESSING, worker=storable(value))
+
+
+def storable(text: str) -> str:
+    """A text from an address as PostgreSQL takes it, which stores no NUL."""
+    return text.replace("\0", "")

@@ -53,12 +53,15 @@ def age(moment: datetime) -> str:
 
 def ago(moment: datetime | None) -> str:
     """The age, with the time itself for whoever points at it."""
-    if moment is None:
-        return NONE
+    return NONE if moment is None else _time(moment, f"{age(moment)} ago")
+
+
+def since(moment: datetime) -> str:
+    """As `ago`, of what still lasts: "4 min"."""
+    return _time(moment, age(moment))
+
+
+def _time(moment: datetime, text: str) -> str:
     exact = date_format(timezone.localtime(moment), "DATETIME_FORMAT")
-    return format_html(
-        '<time class="embeddings-one-line" datetime="{}" title="{}">{} ago</time>',
-        moment.isoformat(),
-        exact,
-        age(moment),
-    )
+    html = '<time class="embeddings-one-line" datetime="{}" title="{}">{}</time>'
+    return format_html(html, moment.isoformat(), exact, text)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.utils import quote
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, models
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.text import capfirst
+from django.utils.text import Truncator, capfirst
 
+from embeddings import registry
 from embeddings.admin.boxes import may_view
 from embeddings.models import EmbeddingTask
+
+TITLE_CHARACTERS = 100
 
 
 def object_name(task: EmbeddingTask) -> str:
@@ -47,12 +53,53 @@ def loaded_object(task: EmbeddingTask) -> models.Model | None:
     return found
 
 
+def attach_objects(tasks: Iterable[EmbeddingTask], request: HttpRequest) -> None:
+    """Load the objects that the user may view at once: a query a model and database, without their vectors."""
+    groups: dict[tuple[type[models.Model], str | None], list[EmbeddingTask]] = defaultdict(list)
+    for task in tasks:
+        if task.model_class is not None and may_view(task.model_class, request):
+            groups[task.model_class, task._state.db].append(task)
+    for (model, using), group in groups.items():
+        keys = [key for key in (_key(model, task) for task in group) if key is not None]
+        vectors = [target.field for target in registry.targets_for(model)]
+        found = model._base_manager.using(using).filter(pk__in=keys).defer(*vectors)
+        objects = {str(each.pk): each for each in found}
+        for task in group:
+            task.__dict__["target_object"] = objects.get(task.object_id)
+
+
+def _key(model: type[models.Model], task: EmbeddingTask) -> Any:
+    """The object's key; None if it is none that the model can have."""
+    try:
+        return model._meta.pk.to_python(task.object_id)
+    except (ValueError, TypeError, ValidationError):
+        return None
+
+
 def object_title(task: EmbeddingTask, request: HttpRequest) -> str:
     """What the object calls itself, for who may view such objects; else ""."""
     found = loaded_object(task)
     if found is None:
         return ""
-    return str(found) if may_view(type(found), request) else ""
+    return Truncator(str(found)).chars(TITLE_CHARACTERS) if may_view(type(found), request) else ""
+
+
+def task_url(task: EmbeddingTask, site: AdminSite) -> str:
+    """The task's own page; "" of one that has none: in another database, or on a site without our pages."""
+    if task._state.db != DEFAULT_DB_ALIAS or not site.is_registered(EmbeddingTask):
+        return ""
+    return reverse("admin:embeddings_embeddingtask_change", args=[task.pk], current_app=site.name)
+
+
+def tasks_url(site: AdminSite, **query: str) -> str:
+    """The list of tasks, filtered."""
+    return f"{reverse('admin:embeddings_embeddingtask_changelist', current_app=site.name)}?{urlencode(query)}"
+
+
+def bulk_url(verb: str, site: AdminSite, **query: str) -> str:
+    """The page that asks whether to "retry", "cancel" or "clear" all tasks of a list that is filtered like this."""
+    url = reverse("admin:embeddings_embeddingtask_bulk", args=[verb], current_app=site.name)
+    return f"{url}?{urlencode(query)}"
 
 
 def linked(task: EmbeddingTask, text: str) -> str:

@@ -6,19 +6,27 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
 from embeddings import registry
-from embeddings.admin import boxes, explanations, labels
+from embeddings.admin import boxes, explanations, labels, searching
 from embeddings.admin.actions import TaskActions, possible
 from embeddings.admin.buttons import ActionButtons
-from embeddings.admin.filters import BatchFilter, ErrorKindFilter, FieldFilter, ModelFilter, ProviderFilter
+from embeddings.admin.filters import (
+    BatchFilter,
+    ErrorKindFilter,
+    FieldFilter,
+    ModelFilter,
+    ProviderFilter,
+    SignatureFilter,
+    WorkerFilter,
+)
 from embeddings.admin.links import attach_object_urls, linked, loaded_object, object_name, object_title
 from embeddings.admin.readonly import ReadOnlyAdmin
-from embeddings.models import IS_BOXED, EmbeddingTask, Status
+from embeddings.admin.timeline import timeline
+from embeddings.models import IS_BOXED, OPEN, EmbeddingTask, Status
 
 
 class TaskChangeList(ChangeList):
@@ -38,27 +46,37 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
         "state",
         "embedded_object",
         "field",
-        "priority",
-        "attempts",
-        "updated",
-        "completed",
         "error",
+        "attempts",
+        "waiting",
+        "updated",
+        "priority",
     )
-    list_filter = ("status", ModelFilter, FieldFilter, ErrorKindFilter, ProviderFilter, BatchFilter)
+    list_filter = (
+        "status",
+        ModelFilter,
+        FieldFilter,
+        ErrorKindFilter,
+        ProviderFilter,
+        BatchFilter,
+        SignatureFilter,
+        WorkerFilter,
+    )
     # Any name switches the search box on; get_search_results() does the search.
     search_fields = ("object_id",)
-    search_help_text = "Search by the key of an object, exactly as it is."
+    search_help_text = searching.HELP
     fieldsets = (
         (None, {"fields": ("titled_object", "target_label", "explained_state", "explained_error")}),
+        ("What happened", {"fields": ("history",), "classes": ("embeddings-wide",)}),
         ("How it went", {"fields": (("attempts", "crashes"), ("tokens", "tokens_estimated"), "is_truncated")}),
         (
             "When",
             {
                 "fields": (
                     ("priority", "batch"),
-                    ("created_at", "updated_at"),
+                    ("requested_at", "updated_at"),
                     ("claimed_at", "completed_at"),
-                    "available_at",
+                    ("created_at", "available_at"),
                 )
             },
         ),
@@ -86,13 +104,7 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[EmbeddingTask], search_term: str
     ) -> tuple[QuerySet[EmbeddingTask], bool]:
-        """Objects with this key, of any registered model: naming the models lets the unique index find them."""
-        if not search_term.strip():
-            return queryset, False
-        models = {target.model for target in registry.all_derived()}
-        types = ContentType.objects.get_for_models(*models).values()
-        found = queryset.filter(content_type_id__in=[one.pk for one in types], object_id=search_term.strip())
-        return found, False
+        return (searching.find(queryset, search_term) if search_term.strip() else queryset), False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         task: Any = super().get_object(request, object_id, from_field)
@@ -117,15 +129,17 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
     def error(self, task: EmbeddingTask) -> str:
         if not task.error_kind:
             return labels.NONE
-        return labels.shortened(f"{task.error_kind.replace('_', ' ')}: {task.error_message}")
+        status = f", HTTP {task.error_status}" if task.error_status else ""
+        return labels.shortened(f"{task.error_kind.replace('_', ' ')}{status}: {task.error_message}")
 
     @admin.display(description="updated")
     def updated(self, task: EmbeddingTask) -> str:
         return labels.ago(task.updated_at)
 
-    @admin.display(description="completed")
-    def completed(self, task: EmbeddingTask) -> str:
-        return labels.ago(task.completed_at)
+    @admin.display(description="waiting")
+    def waiting(self, task: EmbeddingTask) -> str:
+        """For how long the vector has been asked for; nothing of what is done or has ended."""
+        return labels.since(task.requested_at) if task.status in OPEN else labels.NONE
 
     @admin.display(description="object")
     def titled_object(self, task: Any) -> str:
@@ -156,12 +170,17 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
         if not task.error_kind:
             return labels.NONE
         return format_html(
-            '<p class="embeddings-message"><strong>{}</strong> ({})<br>{}</p><p>{}</p>',
+            '<p class="embeddings-message"><strong>{}</strong> ({}{})<br>{}</p><p>{}</p>',
             task.error_class,
             task.error_kind.replace("_", " "),
+            f", HTTP {task.error_status}" if task.error_status else "",
             task.error_message,
             explanations.of_error(task.error_kind, is_boxed=task.is_boxed),
         )
+
+    @admin.display(description="what happened")
+    def history(self, task: EmbeddingTask) -> str:
+        return timeline(task)
 
     @admin.display(description="provider")
     def named_provider(self, task: EmbeddingTask) -> str:

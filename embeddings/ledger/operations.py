@@ -24,6 +24,7 @@ def retry(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> i
         error_class="",
         error_message="",
         error_signature="",
+        error_status=None,
     )
 
 

@@ -16,6 +16,7 @@ UPDATE embeddings_embeddingtask AS task SET
     error_class = '',
     error_message = '',
     error_signature = '',
+    error_status = NULL,
     updated_at = clock_timestamp()
 FROM unnest(
     %(ids)s::bigint[], %(statuses)s::text[], %(fingerprints)s::text[], %(tokens_estimated)s::int[],

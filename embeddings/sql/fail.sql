@@ -7,6 +7,7 @@ UPDATE embeddings_embeddingtask AS task SET
     error_class = CASE WHEN bad.status = 'pending' THEN task.error_class ELSE %(error_class)s END,
     error_message = CASE WHEN bad.status = 'pending' THEN task.error_message ELSE %(error_message)s END,
     error_signature = CASE WHEN bad.status = 'pending' THEN task.error_signature ELSE %(error_signature)s END,
+    error_status = CASE WHEN bad.status = 'pending' THEN task.error_status ELSE %(error_status)s::smallint END,
     lease_token = NULL,
     lease_until = NULL,
     updated_at = clock_timestamp()

@@ -71,5 +71,6 @@ ON CONFLICT (content_type_id, object_id, field) DO UPDATE SET
     error_class = '',
     error_message = '',
     error_signature = '',
+    error_status = NULL,
     updated_at = now()
 RETURNING id

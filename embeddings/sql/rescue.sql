@@ -33,6 +33,7 @@ UPDATE embeddings_embeddingtask AS task SET
         THEN format('The worker died while it had this task in hand (%%s times in a row).', lost.crashes)
         ELSE task.error_message END,
     error_signature = CASE WHEN lost.is_crash THEN 'crash: WorkerDied' ELSE task.error_signature END,
+    error_status = CASE WHEN lost.is_crash THEN NULL ELSE task.error_status END,
     lease_token = NULL,
     lease_until = NULL,
     updated_at = clock_timestamp()

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from embeddings.stats.batches import RATE_SECONDS, BatchProgress, batch_progress, eta_seconds
 from embeddings.stats.chunks import ChunkProgress, chunk_progress
+from embeddings.stats.failures import MOST_GROUPS, Failures, failures
+from embeddings.stats.standing import Standing, standings
 from embeddings.stats.states import counts_by_status, provider_rate, queue_status, recent_rate, states_for
+from embeddings.stats.timeline import TimelineEntry, timeline
 
 __all__ = [
+    "MOST_GROUPS",
     "RATE_SECONDS",
     "BatchProgress",
     "ChunkProgress",
+    "Failures",
+    "Standing",
+    "TimelineEntry",
     "batch_progress",
     "chunk_progress",
     "counts_by_status",
     "eta_seconds",
+    "failures",
     "provider_rate",
     "queue_status",
     "recent_rate",
+    "standings",
     "states_for",
+    "timeline",
 ]

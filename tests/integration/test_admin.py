@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib import admin
@@ -15,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from embeddings import exceptions, registry
-from embeddings.admin import boxes, counting, explanations
+from embeddings.admin import boxes, counting, explanations, searching
 from embeddings.models import (
     CANCELLABLE,
     RETRYABLE,
@@ -85,6 +86,22 @@ class TestList:
         assert error[1] == "input: no\nsuch " + "x" * 200
         assert error[2].startswith("input: no such xxx")
         assert len(error[2]) == 80
+
+    def test_list__says_for_how_long_a_task_waits(self, admin_client):
+        then = timezone.now() - timedelta(minutes=4, seconds=5)
+        make_task(Status.SCHEDULED, requested_at=then, error_kind="transient", error_status=503)
+
+        html = page(admin_client, LIST)
+
+        assert re.search(r'field-waiting"><time[^>]*>4 min<', html)
+        assert ">transient, HTTP 503:<" in html
+
+    def test_list__says_no_waiting_of_what_has_ended(self, admin_client):
+        make_task(Status.FAILED)
+
+        html = page(admin_client, LIST)
+
+        assert '<td class="field-waiting">-</td>' in html
 
     @pytest.mark.parametrize("rows", [1, 20])
     def test_list__costs_the_same_queries_whatever_the_rows(self, admin_client, django_assert_num_queries, rows):
@@ -203,6 +220,27 @@ class TestFilters:
         assert self.found(admin_client, f"?batch={batch.pk}") == {inside.pk}
         assert f"Batch #{batch.pk}" in page(admin_client, f"{LIST}?batch={batch.pk}")
 
+    def test_signature__finds_failed_tasks_of_a_group(self, admin_client):
+        failed = make_task(Status.FAILED, error_signature="input: E: a & b")
+        make_task(Status.FAILED, error_signature="input: E: c")
+        make_task(Status.SCHEDULED, error_signature="input: E: a & b")
+
+        assert self.found(admin_client, "?signature=input%3A+E%3A+a+%26+b") == {failed.pk}
+
+    def test_worker__finds_what_it_has_in_hand(self, admin_client):
+        held = make_task(Status.PROCESSING, worker="host.7")
+        make_task(Status.PROCESSING, worker="host.8")
+        make_task(Status.COMPLETED, worker="host.7")
+
+        assert self.found(admin_client, "?worker=host.7") == {held.pk}
+        assert "In hand of host.7" in page(admin_client, f"{LIST}?worker=host.7")
+
+    @pytest.mark.parametrize("query", ["?signature=x", "?worker=x", "?signature=", "?worker=%00", "?signature=%00"])
+    def test_linked__finds_nothing_for_nonsense(self, admin_client, query):
+        make_task(Status.FAILED, error_signature="input: E: a")
+
+        assert self.found(admin_client, query) == set()
+
     @pytest.mark.parametrize("query", ["?batch=x", "?model=x", "?model=999999", "?error=x", "?batch=" + "9" * 5000])
     def test_any__finds_nothing_for_nonsense(self, admin_client, query):
         make_task(Status.FAILED)
@@ -217,18 +255,60 @@ class TestFilters:
         assert self.found(admin_client, "?q=%20123%20") == {found.pk}
         assert self.found(admin_client, "?q=12") == set()
 
+    @pytest.mark.parametrize("term", ["#{}", "task {}", "Task #{}"])
+    def test_search__finds_a_task_by_its_number(self, admin_client, term):
+        task = make_task(object_id="abc")
+        make_task()
+
+        assert self.found(admin_client, "?" + urlencode({"q": term.format(task.pk)})) == {task.pk}
+
+    @pytest.mark.parametrize("term", ["receipt 12", "Testapp.Receipt 12", "receipt #12", " receipt  12 "])
+    def test_search__finds_an_object_by_model_and_key(self, admin_client, term):
+        found = make_task(model=Receipt, object_id="12", field="text_embedding")
+        make_task(model=Post, object_id="12")
+
+        assert self.found(admin_client, "?" + urlencode({"q": term})) == {found.pk}
+
+    def test_search__takes_a_key_of_several_words_as_it_is(self, admin_client):
+        found = make_task(object_id="task 12 b")
+
+        assert self.found(admin_client, "?q=task+12+b") == {found.pk}
+
+    @pytest.mark.parametrize("term", ["#", "task", "#x", "#" + "9" * 30, "post", "post ", "\0", "%", "'"])
+    def test_search__finds_nothing_for_nonsense(self, admin_client, term):
+        make_task()
+        assert term == "\0" or self.found(admin_client, "?" + urlencode({"q": term})) == set()
+
+    def test_search__of_a_large_table_is_by_index(self):
+        for number in range(200):
+            make_task(object_id=str(number))
+        found = searching.find(EmbeddingTask.objects.order_by("-pk"), "post 12")[:26]
+
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("ANALYZE embeddings_embeddingtask")
+
+            assert "embeddings_task_target" in found.explain()
+
 
 class TestDetail:
     def test_detail__explains_a_failure(self, admin_client):
         post = Post.objects.create(title="How to", body="")
         EmbeddingTask.objects.all().delete()
-        task = make_task(Status.FAILED, object_id=str(post.pk), error_kind="configuration", error_message="Bad key.")
+        task = make_task(
+            Status.FAILED,
+            object_id=str(post.pk),
+            error_kind="configuration",
+            error_message="Bad key.",
+            error_status=401,
+        )
 
         html = page(admin_client, task_page(task))
 
         assert f"{post} (Post {post.pk})" in html
         assert "testapp.post.embedding" in html
         assert "Bad key." in html
+        assert "(configuration, HTTP 401)" in html
         assert "Correct EMBEDDING_PROVIDERS and restart the workers" in html
         assert "It is not tried again by itself." in html
 
@@ -451,7 +531,7 @@ class TestExplanations:
     def test_error_kind__each_is_explained(self):
         kinds = {value.kind for value in vars(exceptions).values() if hasattr(value, "kind")} | {"crash"}
 
-        assert set(explanations.ERROR_KIND) == kinds
+        assert set(explanations.ERROR_KIND) == kinds == set(explanations.BRIEFLY)
 
 
 class TestBatches:

@@ -670,7 +670,7 @@ def test_fail__of_a_text_edited_meanwhile_says_nothing_about_the_new_one() -> No
 
 def test_fail__records_what_happened() -> None:
     task = make_task("processing")
-    failure = Failure("input", "InputRejected", "Text 17 is bad.")
+    failure = Failure("input", "InputRejected", "Text 17 is bad.", status=400)
 
     ledger.fail([claim_of(task)], failure, is_final=True)
 
@@ -680,7 +680,33 @@ def test_fail__records_what_happened() -> None:
         "InputRejected",
         "Text 17 is bad.",
     )
-    assert after["error_signature"] == failure.signature
+    assert (after["error_signature"], after["error_status"]) == (failure.signature, 400)
+
+
+def test_fail__of_no_answer_over_http_has_no_status() -> None:
+    task = make_task("processing", error_status=500)
+
+    ledger.fail([claim_of(task)], FAILURE, is_final=True)
+
+    assert row(task)["error_status"] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "move"),
+    [
+        ("processing", lambda task: _complete(task)),
+        ("failed", lambda task: ledger.request([request_of(task)])),
+        ("failed", lambda task: ledger.retry(EmbeddingTask.objects.filter(pk=task.pk))),
+        ("processing", lambda task: ledger.rescue(worker=task.worker)),
+    ],
+    ids=["complete", "request", "retry", "rescue"],
+)
+def test_any__that_forgets_an_error_forgets_its_status(status: str, move: Callable[[EmbeddingTask], object]) -> None:
+    task = make_task(status, error_kind="transient", error_status=500)
+
+    move(task)
+
+    assert row(task)["error_status"] is None
 
 
 def test_release__gives_back_the_attempt_and_never_less_than_none() -> None:

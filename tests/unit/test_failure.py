@@ -112,6 +112,27 @@ def test_signature__is_of_the_cause_whatever_the_object() -> None:
     assert signatures == {"transient: ValueError: bad"}
 
 
+def test_signature__leaves_out_the_object_that_the_message_names() -> None:
+    about = ("testapp.Word cat", "testapp.Word dog")
+
+    signatures = {Failure.of(ValueError(f"cannot read {word}"), about=word).signature for word in about}
+
+    assert signatures == {"transient: ValueError: cannot read …"}
+
+
+def test_signature__tells_http_statuses_apart() -> None:
+    signatures = set()
+    for status in (500, 503):
+        error = TransientError(f"It failed ({status}).")
+        error.http_status = status
+        signatures.add(Failure.of(error).signature)
+
+    assert signatures == {
+        "transient: TransientError 500: It failed (…).",
+        "transient: TransientError 503: It failed (…).",
+    }
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [

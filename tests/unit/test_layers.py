@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "embeddings"
 
 # A module imports only from rows above its own.
 ROWS: list[set[str]] = [
-    {"exceptions", "batching", "backoff", "sql"},
+    {"exceptions", "batching", "backoff", "sql", "signature"},
     {"chunking", "chunking.pieces"},
     {"chunking.matching"},
     {"conf", "failure"},
@@ -38,7 +38,7 @@ ROWS: list[set[str]] = [
     {"cleanup"},
     {"jobs"},
     {"bulk", "operations", "worker"},
-    {"requeue", "boxes", "creation"},
+    {"requeue", "boxes", "creation", "renewal"},
     {"operating"},
     {"managers", "signals", "checks", "admin", "api", "management", "middleware"},
     {"chunks"},

@@ -4,13 +4,13 @@ from django.contrib import admin
 from django.forms import ModelForm
 from django.http import HttpRequest
 
-from project.content.admin.listing import EmbeddedAdmin
+from project.content.admin.listing import ContentAdmin
 from project.content.kinds import Kind
 from project.content.models import Article
 
 
 @admin.register(Article)
-class ArticleAdmin(EmbeddedAdmin):
+class ArticleAdmin(ContentAdmin):
     list_display = ("title", "source", "kind", "embedding_state", "updated_at")
     list_filter = ("kind",)
     search_fields = ("title", "slug", "keywords", "content")

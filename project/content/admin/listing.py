@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from embeddings import registry
+from embeddings.admin import EmbeddedAdmin
 from project.content.states import UNKNOWN, State, states_of
 
 
@@ -41,7 +42,7 @@ def state_label(obj: Any, field: str) -> str:
     return state.label
 
 
-class EmbeddedAdmin(admin.ModelAdmin):
+class ContentAdmin(EmbeddedAdmin):
     """For a model whose one embedded field is `embedding`; vectors are never loaded."""
 
     list_per_page = 50

@@ -13,8 +13,9 @@ from django.forms import ModelChoiceField, ModelForm
 from django.http import HttpRequest
 
 from embeddings import registry
+from embeddings.admin import EmbeddedAdmin
 from embeddings.models import EmbeddingTask
-from project.content.admin.listing import EmbeddedAdmin
+from project.content.admin.listing import ContentAdmin
 from project.content.models import Block, Page, PageChunk, Workspace
 from project.content.states import LABELS, UNKNOWN, State, states_of
 from project.content.visibility import visible
@@ -110,7 +111,7 @@ class ChunkInline(admin.TabularInline):
 
 
 @admin.register(Page)
-class PageAdmin(OwnAdmin):
+class PageAdmin(OwnAdmin, EmbeddedAdmin):
     """Saving comes back at once. The page is then split, and the chunks that changed are embedded."""
 
     list_display = ("title", "workspace", "chunk_state", "updated_at")
@@ -118,8 +119,8 @@ class PageAdmin(OwnAdmin):
     list_select_related = ("workspace",)
     list_per_page = 50
     search_fields = ("title", "content")
-    fields = ("workspace", "title", "content", "chunk_state", "updated_at")
-    readonly_fields = ("chunk_state", "updated_at")
+    fields = ("workspace", "title", "content", "updated_at")
+    readonly_fields = ("updated_at",)
     inlines = (ChunkInline,)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -135,12 +136,12 @@ class PageAdmin(OwnAdmin):
 
 
 @admin.register(Block)
-class BlockAdmin(OwnAdmin, EmbeddedAdmin):
+class BlockAdmin(OwnAdmin, ContentAdmin):
     """A save here is a person's: it goes ahead of everything else, and waits for nothing."""
 
     list_display = ("__str__", "page", "position", "embedding_state", "updated_at")
     list_select_related = ("page",)
     search_fields = ("text", "page__title")
-    fields = ("page", "position", "text", "embedding_state", "updated_at")
-    readonly_fields = ("embedding_state", "updated_at")
+    fields = ("page", "position", "text", "updated_at")
+    readonly_fields = ("updated_at",)
     autocomplete_fields = ("page",)

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 
-from project.content.admin.listing import EmbeddedAdmin, StateChangeList, attach_states, state_label
+from project.content.admin.listing import ContentAdmin, StateChangeList, attach_states, state_label
 from project.content.models import Receipt, ReceiptItem
 from project.content.states import READY, UNKNOWN, State, states_of
 
@@ -57,7 +57,7 @@ class ItemInline(admin.TabularInline):
 
 
 @admin.register(Receipt)
-class ReceiptAdmin(EmbeddedAdmin):
+class ReceiptAdmin(ContentAdmin):
     """A receipt has two vectors and each of its items one; all are shown beside it."""
 
     list_display = ("merchant", "purchased_on", "amount", "merchant_state", "text_state", "items_ready")
@@ -69,9 +69,8 @@ class ReceiptAdmin(EmbeddedAdmin):
     fieldsets = (
         (None, {"fields": (("merchant", "purchased_on"), ("total", "currency"), "text")}),
         ("Upload", {"fields": (("uploaded_by", "created_at"),)}),
-        ("Embedding", {"fields": (("merchant_state", "text_state"),)}),
     )
-    readonly_fields = ("uploaded_by", "created_at", "merchant_state", "text_state")
+    readonly_fields = ("uploaded_by", "created_at")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ReceiptChangeList

@@ -13,19 +13,19 @@ from django.utils.html import format_html
 
 from embeddings import operations, registry, requeue
 from embeddings.exceptions import ConfigurationError
-from project.content.admin.listing import EmbeddedAdmin
+from project.content.admin.listing import ContentAdmin
 from project.content.models import Recommendation
 
 REGENERATE = "embeddings.add_embeddingoperation"
 
 
 @admin.register(Recommendation)
-class RecommendationAdmin(EmbeddedAdmin):
+class RecommendationAdmin(ContentAdmin):
     list_display = ("title", "topic", "embedding_state", "created_at")
     list_filter = ("topic",)
     search_fields = ("title", "text")
-    readonly_fields = ("embedding_state", "created_at")
-    fields = ("title", "text", "topic", "embedding_state", "created_at")
+    readonly_fields = ("created_at",)
+    fields = ("title", "text", "topic", "created_at")
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.regenerate_view)
