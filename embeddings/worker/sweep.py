@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from embeddings import cleanup, conf, heartbeats, jobs, ledger, limiter, registry, timeouts
+from embeddings import cleanup, conf, heartbeats, jobs, ledger, limiter, metrics, registry, timeouts
 from embeddings.models import EmbeddingOperation
 from embeddings.worker.databases import errors_logged
 from embeddings.worker.patience import ANSWER_SECONDS
@@ -34,6 +34,7 @@ class Sweep:
         with errors_logged(self._database_failed), timeouts.bounded(conf.current().databases):
             self._beat()  # First: who looks for the dead has shown that it lives.
             self._free()
+            metrics.hand_over()
             self._poke(is_coalesced=is_coalesced)
             self._poke_operator(is_coalesced=is_coalesced)
             self._clean_up()
