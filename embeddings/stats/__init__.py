@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from embeddings.stats.batches import RATE_SECONDS, BatchProgress, batch_progress, eta_seconds
 from embeddings.stats.chunks import ChunkProgress, chunk_progress
-from embeddings.stats.states import counts_by_status, provider_rate, queue_status, recent_rate, states_for
+from embeddings.stats.states import counts_by_status, provider_rate, queue_status, states_for
+from embeddings.stats.timeline import TimelineEntry, timeline
+from embeddings.stats.traffic import Percentiles, Point, Traffic, provider_traffic, recent_speed, task_traffic
 
 __all__ = [
     "RATE_SECONDS",
     "BatchProgress",
     "ChunkProgress",
+    "Percentiles",
+    "Point",
+    "TimelineEntry",
+    "Traffic",
     "batch_progress",
     "chunk_progress",
     "counts_by_status",
     "eta_seconds",
     "provider_rate",
+    "provider_traffic",
     "queue_status",
-    "recent_rate",
+    "recent_speed",
     "states_for",
+    "task_traffic",
+    "timeline",
 ]

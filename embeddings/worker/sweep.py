@@ -83,7 +83,8 @@ class Sweep:
     def _clean_up(self) -> None:
         if time.monotonic() - self._cleaned_at >= conf.current().cleanup_interval_hours * 3600:
             self._cleaned_at = time.monotonic()
-            cleanup.clean_up()
+            if cleanup.clean_up() >= cleanup.MOST:
+                self._cleaned_at = NEVER  # There is more: it goes on with the next sweep.
 
 
 def _adopt_strays() -> None:
