@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models.expressions import DatabaseDefault
 
-from embeddings import bulk, conf, immediate, jobs, ledger, model_ids, payload, registry, writer
+from embeddings import bulk, conf, immediate, jobs, ledger, metrics, model_ids, payload, registry, writer
 from embeddings.exceptions import ConfigurationError
 from embeddings.pipeline import storing
 from embeddings.pipeline.intake import Effect, Item, Settlement
@@ -69,6 +69,7 @@ def create_now(model: type[M], values: Mapping[str, Any], *, field: str | None, 
     with transaction.atomic(using=using):
         writer.insert(target, instance, made and made.vector, using)
         _settle(instance, target, text, made, using)
+    metrics.hand_over_after_commit()
     return instance
 
 

@@ -68,3 +68,4 @@ def _ask(text: str, provider: Provider) -> Embedded:
 def _record(provider: Provider, tokens: int | None, started: float, outcome: str) -> None:
     seconds = time.monotonic() - started
     metrics.record_call(provider, inputs=1, tokens=tokens, seconds=seconds, outcome=outcome, worker=WORKER)
+    metrics.hand_over_after_commit()

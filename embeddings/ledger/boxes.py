@@ -23,7 +23,8 @@ def box(wish: Request, payload: dict[str, Any], *, using: str) -> int | None:
     """
     with transaction.atomic(using=using):
         (task_id,) = request([wish], is_overwritten=True, using=using)
-        if tasks_of(using).filter(pk=task_id, payload__isnull=True).update(payload=payload):
+        free = tasks_of(using).filter(pk=task_id, payload__isnull=True)
+        if free.update(payload=payload, requested_at=Now()):
             return task_id
         transaction.set_rollback(True, using=using)
     return None

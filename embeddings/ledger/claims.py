@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest, Now
 
-from embeddings import conf
+from embeddings import conf, tally
 from embeddings.backoff import retry_delay
 from embeddings.failure import Failure
 from embeddings.ledger.records import Claim, Completion
@@ -92,7 +93,8 @@ def complete(
         "dimensions": dimensions,
         "token": token,
     }
-    execute("complete", params, using)
+    ended = execute("complete", params, using)
+    transaction.on_commit(partial(tally.completed, using, ended), using=using)
 
 
 def fail(claims: Sequence[Claim], failure: Failure, *, is_final: bool, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -112,7 +114,9 @@ def fail(claims: Sequence[Claim], failure: Failure, *, is_final: bool, using: st
         },
         using,
     )
-    return sum(1 for (status,) in rows if status == Status.FAILED)
+    charged = [(*target, status == Status.FAILED) for *target, status in rows if status != Status.PENDING]
+    transaction.on_commit(partial(tally.failed, using, charged), using=using)
+    return sum(is_failed for *_, is_failed in charged)
 
 
 def defer(claims: Iterable[Claim], until: datetime, failure: Failure, *, using: str = DEFAULT_DB_ALIAS) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import F, QuerySet
+from django.db.models import Case, F, QuerySet, When
+from django.db.models.functions import Now
 
 from embeddings.ledger.statements import move
-from embeddings.models import CANCELLABLE, RETRYABLE, EmbeddingTask, Status
+from embeddings.models import CANCELLABLE, OPEN, RETRYABLE, EmbeddingTask, Status
 
 
 def retry(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -20,6 +21,7 @@ def retry(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> i
         attempts=0,
         crashes=0,
         version=F("version") + 1,
+        requested_at=Case(When(status__in=OPEN, then=F("requested_at")), default=Now()),
         error_kind="",
         error_class="",
         error_message="",

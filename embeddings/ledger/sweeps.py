@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
+from functools import partial
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models.functions import Now
 
-from embeddings import conf
+from embeddings import audit, conf, tally
 from embeddings.ledger.statements import execute, move, tasks_of
 from embeddings.models import WAITING, Status, WorkerStatus
 
@@ -54,7 +56,23 @@ def rescue(*, worker: str | None = None, is_crash: bool = True, using: str = DEF
         "limit": SWEEP_LIMIT,
         "max_crashes": conf.current().max_crashes,
     }
-    return len(execute("rescue", params, using))
+    rows = execute("rescue", params, using)
+    _tell([(*ended, worker) for *ended, worker, is_crash in rows if is_crash], using)
+    return len(rows)
+
+
+def _tell(crashed: list[tuple[int, str, str, str]], using: str) -> None:
+    """Count the attempts that crashes have ended, as (content type's id, field, status, worker), and say so."""
+    if not crashed:
+        return
+    ended = [(content_type_id, field, status == Status.FAILED) for content_type_id, field, status, _ in crashed]
+    transaction.on_commit(partial(tally.failed, using, ended), using=using)
+    workers = Counter(worker for *_, worker in crashed)
+    failed = sum(is_failed for *_, is_failed in ended)
+    names = ", ".join(sorted(workers))
+    message = f"{names} died with {len(crashed):,} {'task' if len(crashed) == 1 else 'tasks'} in hand"
+    message += f": {failed:,} failed for it, the rest wait to be claimed again." if failed else ": they wait again."
+    audit.record(audit.Kind.RESCUED, message, subject=names, workers=workers, failed=failed)
 
 
 def has_suspects(providers: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> bool:

@@ -590,8 +590,4 @@ class Migration(migrations.Migration):
             model_name="taskattempt",
             index=models.Index(fields=["task", "id"], name="embeddings_attempt_task"),
         ),
-        migrations.AddIndex(
-            model_name="taskattempt",
-            index=models.Index(fields=["ended_at"], name="embeddings_attempt_ended"),
-        ),
     ]

@@ -33,6 +33,8 @@ HEARTBEAT_SECONDS = 2.0
 BUSY_SECONDS = 0.05
 # A drain that was asked to stop looks so often whether it has to hurry.
 HURRY_SECONDS = 0.1
+# Another process may be writing its figures when a drain ends, for some milliseconds.
+LAST_TRIES = 20
 
 
 def _never() -> bool:
@@ -101,6 +103,7 @@ class Drain:
                 while self._goes_on(claim_more):
                     pass
                 self._beat()
+                metrics.hand_over(tries=LAST_TRIES)
         except BaseException:
             with contextlib.suppress(DatabaseError):  # The leases run out.
                 self._let_go()
@@ -282,6 +285,7 @@ class Drain:
             ledger.rescue(using=using)  # The parent sweeps only while no job runs.
 
     def _beat(self) -> None:
+        metrics.hand_over()
         if not self._has_heartbeat:
             return
         done, reported = self.outcome, self._reported

@@ -16,11 +16,12 @@ from typing import Any
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from embeddings import conf, limiter, quotas
+from embeddings import conf, limiter, metrics, quotas
 from embeddings.batching import estimate_tokens
 from embeddings.exceptions import ConfigurationError, InputRejected, ProviderError, RateLimited, TransientError
+from embeddings.failure import Failure
 from embeddings.pipeline import calling
-from embeddings.providers import Provider, get_search_provider
+from embeddings.providers import Embedded, Provider, get_search_provider
 
 # After a failure this process leaves the provider alone for so long, or as the provider asks, up to the longest.
 REST_SECONDS = 5.0
@@ -28,6 +29,9 @@ LONGEST_REST_SECONDS = 60.0
 
 # Threads of one provider that may hang, past the time of their searches, before it is left alone.
 MAX_HANGING = 10
+
+# A process writes the figures of its searches at most so often.
+COUNT_SECONDS = 2.0
 
 # Until when, by the process's own clock, the provider of an alias that has failed is left alone.
 _resting: dict[str, float] = {}
@@ -47,7 +51,7 @@ def ask(alias: str, text: str) -> Any:
     try:
         provider = get_search_provider(alias)
         quotas.spend(provider, estimate_tokens(text))
-        vector = _within(seconds, provider, text)
+        vector = _counted(seconds, provider, text)
     except InputRejected:
         _resting.pop(alias, None)
         raise  # It works; it is this text that it does not take.
@@ -75,13 +79,29 @@ def _rest(alias: str, error: Exception) -> None:
     _resting[alias] = time.monotonic() + min(max(wish or 0.0, REST_SECONDS), LONGEST_REST_SECONDS)
 
 
-def _within(seconds: float, provider: Provider, text: str) -> Any:
+def _counted(seconds: float, provider: Provider, text: str) -> Any:
+    """The vector. The request is part of its minute's figures, but too small for a row of its own."""
+    started, tokens, outcome = time.monotonic(), None, "ok"
+    try:
+        embedded = _within(seconds, provider, text)
+        tokens = embedded.tokens
+    except ProviderError as exc:
+        outcome = Failure.of(exc).kind
+        raise
+    finally:
+        took = time.monotonic() - started
+        metrics.count_call(provider, inputs=1, tokens=tokens, seconds=took, outcome=outcome)
+        metrics.hand_over_after_commit(rest_seconds=COUNT_SECONDS)
+    return embedded.vectors[0]
+
+
+def _within(seconds: float, provider: Provider, text: str) -> Embedded:
     """Ask on a thread: a time limit of the provider's own may be for each byte, or none at all."""
-    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[Embedded | ProviderError] = queue.SimpleQueue()
 
     def run() -> None:
         try:
-            answers.put(calling.ask(provider, [text]).vectors[0])
+            answers.put(calling.ask(provider, [text]))
         except ProviderError as exc:
             answers.put(exc)
 

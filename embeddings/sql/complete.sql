@@ -1,25 +1,39 @@
--- Settle tasks whose vectors have just been written, or nulled because there is no text.
-UPDATE embeddings_embeddingtask AS task SET
-    status = done.status,
-    completed_at = CASE WHEN done.status = 'completed' THEN clock_timestamp() END,
-    fingerprint = done.fingerprint,
-    model_id = %(model_id)s,
-    dimensions = %(dimensions)s,
-    tokens_estimated = done.tokens_estimated,
-    -- A vector that was kept is what it was.
-    tokens = CASE WHEN done.is_kept THEN task.tokens ELSE done.tokens END,
-    truncated = CASE WHEN done.is_kept THEN task.truncated ELSE done.truncated END,
-    lease_token = NULL,
-    lease_until = NULL,
-    crashes = 0,
-    error_kind = '',
-    error_class = '',
-    error_message = '',
-    error_signature = '',
-    error_status = NULL,
-    updated_at = clock_timestamp()
-FROM unnest(
-    %(ids)s::bigint[], %(statuses)s::text[], %(fingerprints)s::text[], %(tokens_estimated)s::int[],
-    %(tokens)s::int[], %(truncated)s::bool[], %(kept)s::bool[]
-) AS done (id, status, fingerprint, tokens_estimated, tokens, truncated, is_kept)
-WHERE task.id = done.id AND task.lease_token = %(token)s
+-- Settle tasks whose vectors have just been written, or nulled because there is no text. Each is kept as an attempt,
+-- whose number is 0 no more where the object was saved, with the same text, while it was in hand.
+WITH settled AS (
+    UPDATE embeddings_embeddingtask AS task SET
+        status = done.status,
+        completed_at = CASE WHEN done.status = 'completed' THEN clock_timestamp() END,
+        fingerprint = done.fingerprint,
+        model_id = %(model_id)s,
+        dimensions = %(dimensions)s,
+        tokens_estimated = done.tokens_estimated,
+        -- A vector that was kept is what it was.
+        tokens = CASE WHEN done.is_kept THEN task.tokens ELSE done.tokens END,
+        truncated = CASE WHEN done.is_kept THEN task.truncated ELSE done.truncated END,
+        lease_token = NULL,
+        lease_until = NULL,
+        crashes = 0,
+        error_kind = '',
+        error_class = '',
+        error_message = '',
+        error_signature = '',
+        error_status = NULL,
+        updated_at = clock_timestamp()
+    FROM unnest(
+        %(ids)s::bigint[], %(statuses)s::text[], %(fingerprints)s::text[], %(tokens_estimated)s::int[],
+        %(tokens)s::int[], %(truncated)s::bool[], %(kept)s::bool[]
+    ) AS done (id, status, fingerprint, tokens_estimated, tokens, truncated, is_kept)
+    WHERE task.id = done.id AND task.lease_token = %(token)s
+    RETURNING
+        task.id, task.content_type_id, task.field, task.attempts, task.version, task.worker, task.claimed_at,
+        task.requested_at, task.updated_at, task.model_id, done.tokens
+), recorded AS (
+    INSERT INTO embeddings_taskattempt (
+        task_id, outcome, is_final, number, version, worker, claimed_at, ended_at, tokens, model_id,
+        error_kind, error_class, error_message
+    )
+    SELECT id, 'completed', true, GREATEST(attempts, 1), version, worker, claimed_at, updated_at, tokens, model_id, '', '', ''
+    FROM settled
+)
+SELECT content_type_id, field, extract(epoch FROM updated_at - requested_at)::float8 FROM settled

@@ -19,14 +19,14 @@ WITH requested AS (
 INSERT INTO embeddings_embeddingtask AS task (
     content_type_id, object_id, field, provider, status, priority, sort_key, available_at, batch_id,
     worker, attempts, crashes, version, fingerprint, model_id, truncated,
-    error_kind, error_class, error_message, error_signature, created_at, updated_at
+    error_kind, error_class, error_message, error_signature, created_at, requested_at, updated_at
 )
 SELECT
     content_type_id, object_id, field, provider,
     CASE WHEN delay > 0 THEN 'scheduled' ELSE 'pending' END,
     priority, now() - head_start * interval '1 second',
     CASE WHEN delay > 0 THEN now() + delay * interval '1 second' END,
-    %(batch_id)s::bigint, '', 0, 0, 1, '', '', false, '', '', '', '', now(), now()
+    %(batch_id)s::bigint, '', 0, 0, 1, '', '', false, '', '', '', '', now(), now(), now()
 FROM changed
 ON CONFLICT (content_type_id, object_id, field) DO UPDATE SET
     provider = excluded.provider,
@@ -72,5 +72,9 @@ ON CONFLICT (content_type_id, object_id, field) DO UPDATE SET
     error_message = '',
     error_signature = '',
     error_status = NULL,
+    requested_at = CASE
+        WHEN task.status IN ('processing', 'rate_limited', 'pending', 'scheduled') THEN task.requested_at
+        ELSE excluded.requested_at
+    END,
     updated_at = now()
 RETURNING id

@@ -6,8 +6,9 @@ from embeddings.stats.batches import RATE_SECONDS, BatchProgress, batch_progress
 from embeddings.stats.chunks import ChunkProgress, chunk_progress
 from embeddings.stats.failures import MOST_GROUPS, Failures, failures
 from embeddings.stats.standing import Standing, standings
-from embeddings.stats.states import counts_by_status, provider_rate, queue_status, recent_rate, states_for
+from embeddings.stats.states import counts_by_status, provider_rate, queue_status, states_for
 from embeddings.stats.timeline import TimelineEntry, timeline
+from embeddings.stats.traffic import Percentiles, Point, Traffic, provider_traffic, recent_speed, task_traffic
 
 __all__ = [
     "MOST_GROUPS",
@@ -15,17 +16,22 @@ __all__ = [
     "BatchProgress",
     "ChunkProgress",
     "Failures",
+    "Percentiles",
+    "Point",
     "Standing",
     "TimelineEntry",
+    "Traffic",
     "batch_progress",
     "chunk_progress",
     "counts_by_status",
     "eta_seconds",
     "failures",
     "provider_rate",
+    "provider_traffic",
     "queue_status",
-    "recent_rate",
+    "recent_speed",
     "standings",
     "states_for",
+    "task_traffic",
     "timeline",
 ]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models import Count, QuerySet
-from django.db.models.functions import Now
 
 from embeddings import conf, registry
 from embeddings.models import OPEN, WAITING, EmbeddingTask, ProviderCall, Status
@@ -38,12 +36,6 @@ def tasks_of(target: registry.Derived, using: str, object_ids: Collection[str]) 
     return EmbeddingTask.objects.using(using).filter(
         content_type_id=target.content_type_id(using), field=target.field, object_id__in=object_ids
     )
-
-
-def recent_rate(seconds: int = 60, *, using: str = DEFAULT_DB_ALIAS) -> float:
-    """Tasks completed a second, over the last `seconds`."""
-    since = Now() - timedelta(seconds=seconds)
-    return EmbeddingTask.objects.using(using).filter(completed_at__gte=since).count() / seconds
 
 
 def queue_status(model: type[models.Model] | None = None, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, Any]:

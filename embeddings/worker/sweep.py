@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from embeddings import cleanup, conf, heartbeats, jobs, ledger, limiter, registry, timeouts
+from embeddings import cleanup, conf, heartbeats, jobs, ledger, limiter, metrics, registry, timeouts
 from embeddings.models import EmbeddingOperation
 from embeddings.worker.databases import errors_logged
 from embeddings.worker.patience import ANSWER_SECONDS
@@ -34,6 +34,7 @@ class Sweep:
         with errors_logged(self._database_failed), timeouts.bounded(conf.current().databases):
             self._beat()  # First: who looks for the dead has shown that it lives.
             self._free()
+            metrics.hand_over()
             self._poke(is_coalesced=is_coalesced)
             self._poke_operator(is_coalesced=is_coalesced)
             self._clean_up()
@@ -82,7 +83,8 @@ class Sweep:
     def _clean_up(self) -> None:
         if time.monotonic() - self._cleaned_at >= conf.current().cleanup_interval_hours * 3600:
             self._cleaned_at = time.monotonic()
-            cleanup.clean_up()
+            if cleanup.clean_up() >= cleanup.MOST:
+                self._cleaned_at = NEVER  # There is more: it goes on with the next sweep.
 
 
 def _adopt_strays() -> None:

@@ -6,11 +6,21 @@ import pytest
 from django.utils import timezone
 
 from embeddings import cleanup, heartbeats, ledger
-from embeddings.models import EmbeddingBatch, EmbeddingOperation, EmbeddingTask, ProviderCall, WorkerStatus
+from embeddings.models import (
+    AuditEvent,
+    EmbeddingBatch,
+    EmbeddingOperation,
+    EmbeddingTask,
+    ProviderCall,
+    ProviderMinute,
+    TargetMinute,
+    TaskAttempt,
+    WorkerStatus,
+)
 from tests.integration.conftest import wait_until
 from tests.testapp.models import Post
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
 
 def call(days_old: float) -> ProviderCall:
@@ -88,6 +98,71 @@ def test_clean_up__goes_on_past_one_statement(monkeypatch):
         call(31)
 
     assert cleanup.clean_up() == 5
+
+
+def attempt_of(days_old: float) -> TaskAttempt:
+    ended_at = timezone.now() - timedelta(days=days_old)
+    return TaskAttempt(task_id=1, outcome="completed", number=1, version=1, ended_at=ended_at)
+
+
+def attempt(days_old: float, *, using: str = "default") -> None:
+    attempt_of(days_old).save(using=using)
+
+
+def test_clean_up__deletes_histories_by_their_own_ages(settings):
+    settings.EMBEDDINGS = {
+        "DATABASES": ["default", "other"],
+        "CLEANUP_RETENTION_DAYS": 0,
+        "ATTEMPT_RETENTION_DAYS": 2,
+        "METRIC_RETENTION_DAYS": 4,
+        "AUDIT_RETENTION_DAYS": 6,
+    }
+    for days in (7, 5, 3, 1):
+        then = timezone.now() - timedelta(days=days)
+        attempt(days), attempt(days, using="other")
+        TargetMinute.objects.create(target="a.b.c", minute=then)
+        ProviderMinute.objects.create(provider="default", minute=then)
+        event = AuditEvent.objects.create(kind="paused", message=str(days))
+        AuditEvent.objects.filter(pk=event.pk).update(created_at=then)
+
+    deleted = cleanup.clean_up()
+
+    assert deleted == 3 + 3 + 2 + 2 + 1
+    assert [TaskAttempt.objects.using(using).count() for using in ("default", "other")] == [1, 1]
+    assert [TargetMinute.objects.count(), ProviderMinute.objects.count()] == [2, 2]
+    assert list(AuditEvent.objects.order_by("pk").values_list("message", flat=True)) == ["5", "3", "1"]
+
+
+def test_clean_up__of_a_history_zero_days_keep_everything(settings):
+    settings.EMBEDDINGS = {"ATTEMPT_RETENTION_DAYS": 0}
+    attempt(4000)
+
+    assert cleanup.clean_up() == 0
+
+
+def test_clean_up__deletes_a_history_in_small_statements(monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(cleanup, "BATCH", 10)
+    TaskAttempt.objects.bulk_create([attempt_of(8) for _ in range(45)] + [attempt_of(1) for _ in range(45)])
+
+    # Five that read and five that delete.
+    with django_assert_num_queries(10) as captured:
+        deleted = cleanup._delete_oldest(TaskAttempt, "ended_at", 7, "default")
+
+    assert deleted == 45
+    assert max(query["sql"].count(",") for query in captured.captured_queries) < 10
+
+
+def test_clean_up__leaves_what_is_too_much_for_once(monkeypatch):
+    monkeypatch.setattr(cleanup, "BATCH", 10)
+    monkeypatch.setattr(cleanup, "MOST", 20)
+    TaskAttempt.objects.bulk_create([attempt_of(8) for _ in range(45)])
+    call(400)
+
+    first = cleanup.clean_up()
+    with_calls = ProviderCall.objects.count()
+
+    assert (first, with_calls) == (20, 1)
+    assert [cleanup.clean_up(), cleanup.clean_up()] == [20, 6]
 
 
 def test_clean_up__is_done_by_workers_and_leaves_leases_alone(workers):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,7 +36,7 @@ from hypothesis.stateful import (
 from embeddings import heartbeats, ledger
 from embeddings.failure import Failure
 from embeddings.ledger import Claim, Completion, Request
-from embeddings.models import CANCELLABLE, DONE, OPEN, RETRYABLE, EmbeddingTask
+from embeddings.models import CANCELLABLE, DONE, OPEN, RETRYABLE, EmbeddingTask, TaskAttempt
 from embeddings.pipeline import selection
 from tests.integration import sessions
 from tests.testapp.models import Post
@@ -68,7 +69,7 @@ EXACTLY = [
     *("id", "provider", "status", "priority", "version", "attempts", "crashes"),
     *("fingerprint", "error_kind", "worker", "lease_token"),
 ]
-TIMES = ["sort_key", "available_at", "lease_until", "claimed_at"]
+TIMES = ["sort_key", "available_at", "lease_until", "claimed_at", "requested_at"]
 NOTHING = "nothing"
 FAILURE = Failure("transient", "TransientError", "It broke.")
 QUOTA = Failure("rate_limit", "RateLimited", "Slow down.")
@@ -98,6 +99,8 @@ class Row:
     token: UUID | None = None
     lease_until: float | None = None
     claimed_at: float | None = None
+    # Since when the vector is asked for.
+    requested_at: float = 0.0
     id: int | None = None
 
     def put(self, status: str, *, available_at: float | None = None, error: str | None = None) -> None:
@@ -105,6 +108,9 @@ class Row:
         self.status, self.available_at = status, available_at
         self.token = self.lease_until = None
         self.error_kind = self.error_kind if error is None else error
+
+
+Attempt = tuple[int | None, str, bool, int, int]
 
 
 @dataclass
@@ -127,6 +133,8 @@ class Model:
     ticks: int = 0
     rows: dict[str, Row] = field(default_factory=dict)
     workers: dict[str, Living] = field(default_factory=dict)
+    # Attempts that have ended: (task, outcome, whether the task ended with it, number, version).
+    history: Counter[Attempt] = field(default_factory=Counter)
     # Rows that a user's open transaction has locked: who must not wait passes them over.
     locked: set[str] = field(default_factory=set)
 
@@ -160,6 +168,7 @@ class Model:
         if wish.delay_seconds:
             status, available_at = "scheduled", self.now + wish.delay_seconds
         new = Row(wish.provider, status, wish.priority, self.now - HEAD_STARTS[wish.priority], available_at)
+        new.requested_at = self.now
         row = self.rows.setdefault(wish.object_id, new)
         if row is not new:
             is_known = wish.fingerprint != ""
@@ -171,6 +180,8 @@ class Model:
 
     def _ask_again(self, row: Row, new: Row, *, is_overwritten: bool) -> None:
         """An open task keeps its place or improves it; an ended one queues at the end; all attempts are ahead."""
+        if row.status not in OPEN:
+            row.requested_at = new.requested_at
         if row.status not in OPEN or new.sort_key < row.sort_key:
             row.priority, row.sort_key = new.priority, new.sort_key
         if row.status == "scheduled" and new.available_at is not None:
@@ -194,7 +205,11 @@ class Model:
         row.put(status, available_at=available_at, error=error)
         row.attempts = max(row.attempts - 1, 0)
 
+    def keep(self, row: Row, outcome: str, *, is_final: bool = True) -> None:
+        self.history[row.id, outcome, is_final, max(row.attempts, 1), row.version] += 1
+
     def complete(self, row: Row) -> None:
+        self.keep(row, "completed")
         row.fingerprint = row.texts[row.version]
         row.put(status_when_done(row.fingerprint), error="")
         row.crashes = 0
@@ -205,6 +220,7 @@ class Model:
             row.put("pending")
             return False
         is_last = is_final or row.attempts >= self.max_attempts
+        self.keep(row, "failed", is_final=is_last)
         row.put("failed" if is_last else "scheduled", error=FAILURE.kind)
         row.available_at = None if is_last else self.now + DELAY
         return is_last
@@ -219,6 +235,8 @@ class Model:
             is_charged = is_crash and (worker is not None or not self._has_outlived(row))
             row.crashes += is_charged
             is_poison = is_charged and row.crashes >= self.max_crashes
+            if is_charged:
+                self.keep(row, "crashed", is_final=is_poison)
             self.give_back(row, "failed" if is_poison else "pending", error="crash" if is_charged else None)
         return len(lost)
 
@@ -549,6 +567,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
         stopped = [row for row in self.model.free(wanted) if row.status in RETRYABLE]
         for row in stopped:
+            if row.status not in OPEN:
+                row.requested_at = self.model.now
             row.put("pending", error="")
             row.attempts = row.crashes = 0
             row.texts[row.version + 1] = row.texts[row.version]
@@ -602,11 +622,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def look(self) -> None:
-        """The table is as the model says; nothing is in two hands; what is done is the text of its version."""
+        """The table is as the model says; nothing is in two hands; what is done is the text of its version; each
+        attempt that came to its end is kept, once."""
         LedgerMachine.steps += self.model.ticks > 0
         self.model.ticks += 1
         stored = self.read()
         assert stored == {key: self.expected(row) for key, row in self.model.rows.items()}
+        assert self.kept() == self.model.history
         in_hand = [claim.id for hand in self.hands for claim in hand if stored_token(stored, claim) == claim.token]
         assert len(in_hand) == len(set(in_hand))
         for key, values in stored.items():
@@ -636,6 +658,9 @@ class LedgerMachine(RuleBasedStateMachine):
             values["completed_at"] = values["completed_at"] is not None
             table[values.pop("object_id")] = values
         return table
+
+    def kept(self) -> Counter[Attempt]:
+        return Counter(TaskAttempt.objects.values_list("task_id", "outcome", "is_final", "number", "version"))
 
     def expected(self, row: Row) -> dict[str, Any]:
         values = {name: getattr(row, name) for name in [*EXACTLY, *TIMES] if name != "lease_token"}

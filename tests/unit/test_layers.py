@@ -12,16 +12,17 @@ PACKAGE = Path(__file__).resolve().parents[2] / "embeddings"
 
 # A module imports only from rows above its own.
 ROWS: list[set[str]] = [
-    {"exceptions", "batching", "backoff", "sql", "signature"},
+    {"exceptions", "batching", "backoff", "sql", "signature", "histogram"},
+    {"tally"},
     {"chunking", "chunking.pieces"},
     {"chunking.matching"},
     {"conf", "failure"},
     {"providers", "broker"},
     {"models"},
-    {"derived"},
+    {"derived", "audit"},
     {"registry", "context"},
     {"fields", "text", "payload"},
-    {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts", "audit"},
+    {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts"},
     {"writer", "chunking.rows"},
     {"pipeline.unboxing"},
     {"pipeline.intake"},

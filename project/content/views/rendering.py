@@ -26,7 +26,7 @@ def live() -> dict[str, Any]:
     counts = progress()
     return {
         "progress": counts,
-        "rate": round(stats.recent_rate()) if counts.waiting else 0,
+        "rate": round(stats.recent_speed()) if counts.waiting else 0,
         "is_enabled": conf.current().enabled,
     }
 
