@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from embeddings.stats.alerts import open_alerts
 from embeddings.stats.batches import RATE_SECONDS, BatchProgress, batch_progress, eta_seconds
+from embeddings.stats.census import Coverage, LedgerCounts, Preview, coverage, ledger_counts
 from embeddings.stats.chunks import ChunkProgress, chunk_progress
 from embeddings.stats.states import counts_by_status, provider_rate, queue_status, recent_rate, states_for
 
@@ -10,10 +12,16 @@ __all__ = [
     "RATE_SECONDS",
     "BatchProgress",
     "ChunkProgress",
+    "Coverage",
+    "LedgerCounts",
+    "Preview",
     "batch_progress",
     "chunk_progress",
     "counts_by_status",
+    "coverage",
     "eta_seconds",
+    "ledger_counts",
+    "open_alerts",
     "provider_rate",
     "queue_status",
     "recent_rate",
