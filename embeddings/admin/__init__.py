@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from embeddings.admin.alerts import AlertAdmin
+from embeddings.admin.audit import AuditEventAdmin
 from embeddings.admin.batches import BatchAdmin
 from embeddings.admin.calls import ProviderCallAdmin
 from embeddings.admin.operations import OperationAdmin
@@ -9,4 +11,13 @@ from embeddings.admin.providers import ProviderStateAdmin
 from embeddings.admin.tasks import TaskAdmin
 from embeddings.admin.workers import WorkerAdmin
 
-__all__ = ["BatchAdmin", "OperationAdmin", "ProviderCallAdmin", "ProviderStateAdmin", "TaskAdmin", "WorkerAdmin"]
+__all__ = [
+    "AlertAdmin",
+    "AuditEventAdmin",
+    "BatchAdmin",
+    "OperationAdmin",
+    "ProviderCallAdmin",
+    "ProviderStateAdmin",
+    "TaskAdmin",
+    "WorkerAdmin",
+]
