@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 
 from embeddings import conf
@@ -14,6 +15,14 @@ from embeddings.admin import labels
 from embeddings.admin.filters import Choices
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import Alert
+
+# The list that tells more of each kind: (model, query, what it is called).
+PAGES = {
+    Alert.Kind.FAILED: ("embeddingtask", "?status__exact=failed", "failed tasks"),
+    Alert.Kind.WAITING: ("embeddingtask", "?status__exact=pending", "waiting tasks"),
+    Alert.Kind.NO_WORKER: ("workerstatus", "", "workers"),
+    Alert.Kind.PROVIDER: ("providerstate", "", "providers"),
+}
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -36,9 +45,9 @@ class OpenFilter(admin.SimpleListFilter):
 class AlertAdmin(ReadOnlyAdmin):
     """The latest first."""
 
-    list_display = ("state", "message", "name", "raised", "lasted")
+    list_display = ("state", "message", "where", "raised", "lasted")
     list_filter = (OpenFilter, "kind")
-    fields = ("state", "name", "message", "raised_at", "over_at", "lasted")
+    fields = ("state", "name", "message", "where", "raised_at", "over_at", "lasted")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
         alerts: QuerySet[Alert] = super().get_queryset(request)
@@ -52,6 +61,13 @@ class AlertAdmin(ReadOnlyAdmin):
     def name(self, alert: Alert) -> str:
         kind = alert.get_kind_display()
         return format_html("{}: {}", kind, alert.subject) if alert.subject else kind
+
+    @admin.display(description="see")
+    def where(self, alert: Alert) -> str:
+        """A link to the page that tells more."""
+        page, query, text = PAGES[Alert.Kind(alert.kind)]
+        url = reverse(f"admin:embeddings_{page}_changelist", current_app=self.admin_site.name)
+        return format_html('<a class="embeddings-one-line" href="{}{}">{}</a>', url, query, text)
 
     @admin.display(description="raised")
     def raised(self, alert: Alert) -> str:

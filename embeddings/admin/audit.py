@@ -25,7 +25,6 @@ COLOURS = {
     Kind.RESUMED: "available",
     Kind.BLOCKED: "circuit",
     Kind.UNBLOCKED: "available",
-    Kind.RESCUED: "crash",
     Kind.ALERT: "failed",
     Kind.ALERT_OVER: "available",
 }
@@ -35,7 +34,7 @@ COLOURS = {
 class AuditEventAdmin(ReadOnlyAdmin):
     """The latest first. Nobody changes it."""
 
-    list_display = ("what", "message", "about", "who", "when")
+    list_display = ("what", "when", "message", "about", "who")
     list_filter = ("kind",)
     # Any name switches the search box on; get_search_results() does the search.
     search_fields = ("subject",)
@@ -65,11 +64,11 @@ class AuditEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="about")
     def about(self, event: AuditEvent) -> str:
-        return event.subject or "everything"
+        return event.subject or labels.NONE
 
     @admin.display(description="by")
     def who(self, event: AuditEvent) -> str:
-        return event.by or "by itself"
+        return event.by or labels.NONE
 
     @admin.display(description="when")
     def when(self, event: AuditEvent) -> str:

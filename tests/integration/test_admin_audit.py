@@ -34,6 +34,13 @@ def rows(html: str) -> list[str]:
     return [re.sub(r"\b\d s\b", "0 s", text) for text in texts]
 
 
+def message(row: str) -> str:
+    """Of an entry."""
+    found = re.search(r"ago (\S+)", row)
+    assert found
+    return found[1]
+
+
 def alert(kind: str = "failed", **values: object) -> Alert:
     return Alert.objects.create(**{"kind": kind, "message": f"Something: {kind}.", **values})
 
@@ -55,22 +62,22 @@ class TestLog:
         found = rows(page(staff, LOG))
 
         assert found == [
-            "alert Tasks wait. everything by itself 0 s ago",
-            "paused Paused for a move. provider default ann 0 s ago",
+            "alert 0 s ago Tasks wait. - -",
+            "paused 0 s ago Paused for a move. provider default ann",
         ]
 
     def test_log__by_kind(self, staff):
         audit.record(audit.Kind.PAUSED, "One.")
         audit.record(audit.Kind.RESUMED, "Two.")
 
-        assert [row.split()[1] for row in rows(page(staff, f"{LOG}?kind__exact=resumed"))] == ["Two."]
+        assert [message(row) for row in rows(page(staff, f"{LOG}?kind__exact=resumed"))] == ["Two."]
 
     @pytest.mark.parametrize("term", ["provider default", "ann", " ann "])
     def test_log__search_is_exact(self, staff, term):
         audit.record(audit.Kind.PAUSED, "One.", subject="provider default", by="ann")
         audit.record(audit.Kind.PAUSED, "Two.", subject="provider default2", by="anna")
 
-        assert [row.split()[1] for row in rows(page(staff, f"{LOG}?q={term}"))] == ["One."]
+        assert [message(row) for row in rows(page(staff, f"{LOG}?q={term}"))] == ["One."]
 
     def test_log__search_is_of_the_latest_entries(self, staff, monkeypatch):
         monkeypatch.setattr(audit_page, "SEARCHED", 2)
@@ -103,7 +110,7 @@ class TestLog:
         settings.EMBEDDINGS = {"DATABASES": ["other", "default"]}
         audit.record(audit.Kind.PAUSED, "There.")
 
-        assert [row.split()[1] for row in rows(page(staff, LOG))] == ["There."]
+        assert [message(row) for row in rows(page(staff, LOG))] == ["There."]
         event = AuditEvent.objects.using("other").get()
         assert "There." in page(staff, f"{LOG}{event.pk}/change/")
 
@@ -119,8 +126,8 @@ class TestAlerts:
         found = rows(page(staff, ALERTS))
 
         assert found == [
-            "over Something: provider. provider blocked: default 10 min ago 7 min",
-            "open Something: no_worker. no worker 0 s ago 0 s up to now",
+            "over Something: provider. providers 10 min ago 7 min",
+            "open Something: no_worker. workers 0 s ago 0 s up to now",
         ]
 
     @pytest.mark.parametrize(("state", "kinds"), [("open", ["failed"]), ("over", ["waiting"]), ("x", [])])
@@ -132,8 +139,13 @@ class TestAlerts:
 
         assert [row.split()[2].rstrip(".") for row in found] == kinds
 
-    def test_alert__has_a_page(self, staff):
-        assert "Something: failed." in page(staff, f"{ALERTS}{alert().pk}/change/")
+    @pytest.mark.parametrize("kind", Alert.Kind.values)
+    def test_alert__has_a_page_and_leads_to_another(self, admin_client, kind):
+        html = page(admin_client, f"{ALERTS}{alert(kind).pk}/change/")
+
+        assert f"Something: {kind}." in html
+        (url,) = re.findall('<a class="embeddings-one-line" href="([^"]+)"', html)
+        assert admin_client.get(url).status_code == 200
 
 
 @pytest.mark.parametrize("url", [LOG, ALERTS])
