@@ -34,7 +34,7 @@ COLOURS = {
 class AuditEventAdmin(ReadOnlyAdmin):
     """The latest first. Nobody changes it."""
 
-    list_display = ("what", "when", "message", "about", "who")
+    list_display = ("what", "when", "sentence")
     list_filter = ("kind",)
     # Any name switches the search box on; get_search_results() does the search.
     search_fields = ("subject",)
@@ -61,6 +61,13 @@ class AuditEventAdmin(ReadOnlyAdmin):
     def what(self, event: AuditEvent) -> str:
         kind = Kind(event.kind) if event.kind in Kind.values else None
         return labels.pill(COLOURS.get(kind, "empty") if kind else "empty", event.get_kind_display())
+
+    @admin.display(description="message")
+    def sentence(self, event: AuditEvent) -> str:
+        """With what it is about, and whose doing it was, on a line of their own."""
+        about, by = event.subject and f"about {event.subject}", event.by and f"by {event.by}"
+        below = ", ".join(filter(None, [about, by]))
+        return format_html('{}<div class="quiet">{}</div>', event.message, below) if below else event.message
 
     @admin.display(description="about")
     def about(self, event: AuditEvent) -> str:

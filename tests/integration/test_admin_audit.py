@@ -62,8 +62,8 @@ class TestLog:
         found = rows(page(staff, LOG))
 
         assert found == [
-            "alert 0 s ago Tasks wait. - -",
-            "paused 0 s ago Paused for a move. provider default ann",
+            "alert 0 s ago Tasks wait.",
+            "paused 0 s ago Paused for a move. about provider default, by ann",
         ]
 
     def test_log__by_kind(self, staff):
