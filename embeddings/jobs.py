@@ -139,13 +139,20 @@ def drain() -> None:
     """The job of a poke: work the ledger; what is left when time ends is found by the sweep."""
     worker, stop = begin(drain)
     seconds = conf.current().drain_seconds
+    heartbeats.beaten.connect(_keep_watch)  # The worker's own process sweeps only while no job runs.
     try:
         outcome = Drain(worker, seconds=seconds, stop=stop, hurry=hurry_requested.is_set, on_backlog=poke).run()
     except Exception as exc:
         with suppress(DatabaseError):
             heartbeats.erred(worker, f"{type(exc).__name__}: {Failure.of(exc).message}")
         raise
+    finally:
+        heartbeats.beaten.disconnect(_keep_watch)
     logger.info("Drained %s", outcome)
+
+
+def _keep_watch(**kwargs: object) -> None:
+    alerts.keep_watch()
 
 
 def begin(job: Callable[[], None] | str) -> tuple[str, Callable[[], bool]]:

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from embeddings.alerts.saving import look_for_workers, rest
 from embeddings.alerts.telling import alert_over, alert_raised
-from embeddings.alerts.watching import watch
+from embeddings.alerts.watching import keep_watch, watch
 
-__all__ = ["alert_over", "alert_raised", "look_for_workers", "rest", "watch"]
+__all__ = ["alert_over", "alert_raised", "keep_watch", "look_for_workers", "rest", "watch"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -9,16 +10,30 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from embeddings import audit, conf
+from embeddings import audit, census, conf
 from embeddings.alerts import troubles
 from embeddings.alerts.telling import alert_over, alert_raised, tell
 from embeddings.alerts.troubles import Trouble
 from embeddings.models import Alert
 
+logger = logging.getLogger(__name__)
+
 Kind = Alert.Kind
 
 # What was not so for this long is over: what comes and goes is told once. A worker that has come is there.
 QUIET = {Kind.FAILED: 60.0, Kind.WAITING: 60.0, Kind.PROVIDER: 60.0, Kind.NO_WORKER: 0.0}
+
+
+def keep_watch() -> None:
+    """Count the ledgers if it is our turn; who has counted the first looks for all troubles. Never raises."""
+    databases = conf.current().databases
+    turns = [census.take_if_due(using) for using in databases]
+    if not turns[0]:
+        return
+    try:
+        watch()
+    except Exception:  # No worker ends because nobody could be told of something.
+        logger.exception("It could not be seen whether operators are needed.")
 
 
 def watch(kinds: Iterable[Alert.Kind] = tuple(Kind)) -> None:

@@ -129,8 +129,6 @@ class EmbeddingWorker(PatientWorker):
             logger.error("Worker %s: its job hangs, and is killed.", self.name)
             super().kill_horse()
         super().maintain_heartbeats(*args)
-        if self._is_draining:
-            self._sweep.count()
 
     def setup_work_horse_signals(self) -> None:
         """The child settles what is in flight and ends when its parent passes on a request to stop."""

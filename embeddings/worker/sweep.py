@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
-from django.db import Error as AnyDatabaseError
-from django.db import connections
-
-from embeddings import alerts, census, cleanup, conf, heartbeats, jobs, ledger, limiter, registry, timeouts
+from embeddings import alerts, cleanup, conf, heartbeats, jobs, ledger, limiter, registry, timeouts
 from embeddings.models import EmbeddingOperation
 from embeddings.worker.databases import errors_logged
 from embeddings.worker.patience import ANSWER_SECONDS
-
-logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
 NEVER = float("-inf")
@@ -42,14 +36,8 @@ class Sweep:
             self._free()
             self._poke(is_coalesced=is_coalesced)
             self._poke_operator(is_coalesced=is_coalesced)
-            _count()
+            alerts.keep_watch()
             self._clean_up()
-
-    def count(self) -> None:
-        """What of a sweep is to be done also while a job runs, which may be for long."""
-        with errors_logged(), timeouts.bounded(conf.current().databases):
-            _count()
-        connections.close_all()  # A worker has one connection, which its job has now.
 
     def _beat(self) -> None:
         if not self._is_born:
@@ -96,19 +84,6 @@ class Sweep:
         if time.monotonic() - self._cleaned_at >= conf.current().cleanup_interval_hours * 3600:
             self._cleaned_at = time.monotonic()
             cleanup.clean_up()
-
-
-def _count() -> None:
-    """Count the ledgers if it is our turn; who has counted the first looks whether operators are needed."""
-    turns = [census.take_if_due(using) for using in conf.current().databases]
-    if not turns[0]:
-        return
-    try:
-        alerts.watch()
-    except AnyDatabaseError:
-        raise
-    except Exception:  # No worker ends because nobody could be told of something.
-        logger.exception("What is wrong could not be found out.")
 
 
 def _adopt_strays() -> None:

@@ -174,8 +174,7 @@ class TestWorker:
         child = wait_until(lambda: child_of(worker))
         make_due()
 
-        # A worker looks after its job every 5 s.
-        wait_until(lambda: taken_at() > first and stats.ledger_counts().by_status["processing"] == 1, seconds=12)
+        wait_until(lambda: taken_at() > first and stats.ledger_counts().by_status["processing"] == 1)
         assert child_of(worker) == child
 
 
