@@ -8,11 +8,15 @@ from typing import Any
 
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
+from django.dispatch import Signal
 
 from embeddings import conf
 from embeddings.models import WorkerStatus
 
 State = WorkerStatus.State
+
+# Sent when a worker has shown that it lives while its job runs.
+beaten = Signal()
 
 
 def born(name: str) -> None:
@@ -44,6 +48,7 @@ def beat(name: str, *, claimed: int = 0, completed: int = 0, failed: int = 0, ra
     )
     if not updated:  # somebody deleted the row of a living worker
         born(name)
+    beaten.send(sender=WorkerStatus)
 
 
 def idle(name: str) -> None:

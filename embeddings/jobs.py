@@ -14,7 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from redis.exceptions import RedisError
 from rq import Queue, get_current_job
 
-from embeddings import broker, conf, heartbeats, ledger
+from embeddings import alerts, broker, conf, heartbeats, ledger
 from embeddings.failure import Failure
 from embeddings.pipeline import Drain
 
@@ -80,7 +80,9 @@ def poke(*, is_coalesced: bool = True, patience_seconds: float = broker.TIMEOUT_
 
     One answer of Redis may take `patience_seconds`. If all together took longer, Redis is left alone for a while.
     """
-    return _tell(drain, is_coalesced=is_coalesced, patience_seconds=patience_seconds)
+    is_told = _tell(drain, is_coalesced=is_coalesced, patience_seconds=patience_seconds)
+    alerts.look_for_workers()
+    return is_told
 
 
 def poke_operator(*, is_coalesced: bool = True, patience_seconds: float = broker.TIMEOUT_SECONDS) -> bool:
@@ -137,13 +139,20 @@ def drain() -> None:
     """The job of a poke: work the ledger; what is left when time ends is found by the sweep."""
     worker, stop = begin(drain)
     seconds = conf.current().drain_seconds
+    heartbeats.beaten.connect(_keep_watch)  # The worker's own process sweeps only while no job runs.
     try:
         outcome = Drain(worker, seconds=seconds, stop=stop, hurry=hurry_requested.is_set, on_backlog=poke).run()
     except Exception as exc:
         with suppress(DatabaseError):
             heartbeats.erred(worker, f"{type(exc).__name__}: {Failure.of(exc).message}")
         raise
+    finally:
+        heartbeats.beaten.disconnect(_keep_watch)
     logger.info("Drained %s", outcome)
+
+
+def _keep_watch(**kwargs: object) -> None:
+    alerts.keep_watch()
 
 
 def begin(job: Callable[[], None] | str) -> tuple[str, Callable[[], bool]]:

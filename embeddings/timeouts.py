@@ -34,6 +34,12 @@ def bounded(aliases: Iterable[str]) -> Iterator[None]:
         yield
 
 
+def shorten(seconds: float, using: str) -> None:
+    """Let what follows in the present transaction run no longer than this, a statement."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"SET LOCAL statement_timeout = {_milliseconds(seconds)}")
+
+
 def is_timeout(exc: BaseException) -> bool:
     """Whether a statement was given up for its time, or somebody else cancelled it: nothing is wrong with it."""
     return is_lock_timeout(exc) or isinstance(exc.__cause__, QueryCanceled)

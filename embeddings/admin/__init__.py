@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from embeddings.admin.alerts import AlertAdmin
+from embeddings.admin.audit import AuditEventAdmin
 from embeddings.admin.batches import BatchAdmin
 from embeddings.admin.calls import ProviderCallAdmin
 from embeddings.admin.failures import FailureGroupAdmin
@@ -12,6 +14,8 @@ from embeddings.admin.tasks import TaskAdmin
 from embeddings.admin.workers import WorkerAdmin
 
 __all__ = [
+    "AlertAdmin",
+    "AuditEventAdmin",
     "BatchAdmin",
     "EmbeddedAdmin",
     "FailureGroupAdmin",

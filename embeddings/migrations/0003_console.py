@@ -33,6 +33,7 @@ class Migration(migrations.Migration):
                 ("subject", models.CharField(blank=True, default="", max_length=255)),
                 ("message", models.TextField()),
                 ("raised_at", models.DateTimeField(auto_now_add=True)),
+                ("seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("over_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
@@ -83,6 +84,7 @@ class Migration(migrations.Migration):
                 ("due_at", models.DateTimeField()),
                 ("took_seconds", models.FloatField(default=0.0)),
                 ("share", models.FloatField(default=1.0)),
+                ("table_rows", models.JSONField(default=dict)),
             ],
             options={
                 "default_permissions": (),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Now
 
 
 class Alert(models.Model):
@@ -20,6 +21,8 @@ class Alert(models.Model):
     # One sentence that says what is wrong and what to do.
     message = models.TextField()
     raised_at = models.DateTimeField(auto_now_add=True)
+    # When it was still so: what comes and goes within a minute is one alert.
+    seen_at = models.DateTimeField(db_default=Now())
     over_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

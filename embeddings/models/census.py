@@ -15,6 +15,8 @@ class Census(models.Model):
     took_seconds = models.FloatField(default=0.0)
     # The part of the table that was read: less than 1 means that the counts are estimates.
     share = models.FloatField(default=1.0)
+    # {"content.article": [rows of its table, whether they were counted]}; else they are an estimate.
+    table_rows = models.JSONField(default=dict)
 
     class Meta:
         default_permissions = ()

@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.utils.text import capfirst
+
+from embeddings import census, conf, registry
+from embeddings.exceptions import ConfigurationError
+from embeddings.models import CensusCount, Status
+
+# What rows with a task are counted as.
+PARTS = ("embedded", "stale", "waiting", "empty", "failed", "cancelled")
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerCounts:
@@ -55,9 +64,74 @@ class Preview:
 
 
 def ledger_counts() -> LedgerCounts:
-    raise NotImplementedError
+    """How many tasks are in each state."""
+    counts = [census.latest(using) for using in conf.current().databases]
+    by_status = dict.fromkeys(Status.values, 0)
+    for row in (row for count in counts for row in count.tasks):
+        by_status[row.status] += row.count
+    return LedgerCounts(
+        by_status=by_status,
+        waiting_since=min(filter(None, (row.waiting_since for count in counts for row in count.tasks)), default=None),
+        counted_at=min((count.taken_at for count in counts if not count.is_live), default=None),
+        is_estimate=any(count.share < 1 for count in counts),
+    )
 
 
 def coverage() -> list[Coverage]:
-    """Of every target in every database, in the order of the registry."""
-    raise NotImplementedError
+    """Of every target in every database that has its table, in the order of the registry.
+
+    Texts that are split into chunks are left out: their chunks have the vectors.
+    """
+    counts = {using: census.latest(using, with_tables=True) for using in conf.current().databases}
+    return [
+        _coverage(target, using, count)
+        for target in registry.all_targets()
+        for using, count in counts.items()
+        if target.model._meta.label_lower in count.tables
+    ]
+
+
+def _coverage(target: registry.Target, using: str, count: census.Count) -> Coverage:
+    parts = dict.fromkeys(PARTS, 0)
+    content_type_id, present = target.content_type_id(using), _present_model(target)
+    for row in count.tasks:
+        if (row.content_type_id, row.field) == (content_type_id, target.field):
+            parts[_part(row, present)] += row.count
+    rows, is_counted = count.tables[target.model._meta.label_lower]
+    # What is in boxes will be rows; tasks of rows that were deleted behind our back are not yet forgotten.
+    rows = max(rows, sum(parts.values()))
+    return Coverage(
+        target=target.label,
+        name=_name(target),
+        using=using,
+        rows=rows,
+        missing=rows - sum(parts.values()),
+        is_estimate=count.share < 1 or not is_counted,
+        counted_at=None if count.is_live else count.taken_at,
+        **parts,
+    )
+
+
+def _part(row: CensusCount, present: tuple[str, str, int] | None) -> str:
+    """What the row's tasks are for their target."""
+    if row.status == Status.EMPTY:
+        return "empty"
+    if not row.has_vector:
+        return row.status if row.status in {Status.FAILED, Status.CANCELLED} else "waiting"
+    is_current = row.status == Status.COMPLETED and (row.provider, row.model_id, row.dimensions) == present
+    return "embedded" if is_current else "stale"
+
+
+def _present_model(target: registry.Target) -> tuple[str, str, int] | None:
+    """(provider, model_id, dimensions) of the vectors that are made now; None if the settings do not say."""
+    try:
+        settings = conf.provider_settings(target.provider)
+    except ConfigurationError:
+        return None
+    return settings.alias, settings.model_id, settings.dimensions
+
+
+def _name(target: registry.Target) -> str:
+    name = str(capfirst(target.model._meta.verbose_name_plural))
+    siblings = [other for other in registry.all_targets() if other.model is target.model]
+    return f"{name}: {target.field}" if len(siblings) > 1 else name

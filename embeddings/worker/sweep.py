@@ -1,10 +1,10 @@
-"""What a worker does between its jobs: signs of life, due tasks, expired leases, lost pokes, old records."""
+"""What a worker does between its jobs: signs of life, due tasks, expired leases, lost pokes, counts, old records."""
 
 from __future__ import annotations
 
 import time
 
-from embeddings import cleanup, conf, heartbeats, jobs, ledger, limiter, metrics, registry, timeouts
+from embeddings import alerts, cleanup, conf, heartbeats, jobs, ledger, limiter, metrics, registry, timeouts
 from embeddings.models import EmbeddingOperation
 from embeddings.worker.databases import errors_logged
 from embeddings.worker.patience import ANSWER_SECONDS
@@ -37,6 +37,7 @@ class Sweep:
             metrics.hand_over()
             self._poke(is_coalesced=is_coalesced)
             self._poke_operator(is_coalesced=is_coalesced)
+            alerts.keep_watch()
             self._clean_up()
 
     def _beat(self) -> None:
