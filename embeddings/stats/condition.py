@@ -37,6 +37,9 @@ class Condition:
     page: str = ""
 
 
+Judgement = Callable[[Situation], Iterator[Condition]]
+
+
 def condition() -> Condition:
     """How things stand now."""
     return conditions(situation())[0]
@@ -46,8 +49,14 @@ def conditions(now: Situation) -> list[Condition]:
     """All that is the case, the worst first; what explains other things before them. Never empty."""
     if not now.settings.enabled:
         return [_switched_off()]
-    found = [found for judgement in _JUDGEMENTS for found in judgement(now)]
+    found = _found(_CAUSES, now)
+    if all(one.level != "down" for one in found):  # Then it is no news that tasks wait.
+        found += _found(_CONSEQUENCES, now)
     return sorted(found, key=lambda one: _WORST_FIRST.index(one.level)) or [_quiet(now)]
+
+
+def _found(judgements: tuple[Judgement, ...], now: Situation) -> list[Condition]:
+    return [found for judgement in judgements for found in judgement(now)]
 
 
 def _switched_off() -> Condition:
@@ -242,7 +251,7 @@ def _quiet(now: Situation) -> Condition:
 
 
 # What explains others comes before them.
-_JUDGEMENTS: tuple[Callable[[Situation], Iterator[Condition]], ...] = (
+_CAUSES: tuple[Judgement, ...] = (
     _everything_paused,
     _no_worker,
     _redis_away,
@@ -252,8 +261,6 @@ _JUDGEMENTS: tuple[Callable[[Situation], Iterator[Condition]], ...] = (
     _provider_paused,
     _many_failed,
     _target_paused,
-    _waits_too_long,
     _old_counts,
-    _rate_limited,
-    _working,
 )
+_CONSEQUENCES: tuple[Judgement, ...] = (_waits_too_long, _rate_limited, _working)

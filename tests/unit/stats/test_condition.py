@@ -233,6 +233,12 @@ class TestDegraded:
 def test_conditions__worst_first():
     found = conditions(situation(pending=1, failed=500, alive=[], queue=None, pauses=[pause("target", "a.b.c")]))
 
-    assert [one.level for one in found] == ["down", "down", "degraded", "degraded", "busy"]
+    assert [one.level for one in found] == ["down", "down", "degraded", "degraded"]
     assert found[0].sentence.startswith("Nothing is working: no worker")
+
+
+def test_conditions__what_goes_on_besides():
+    found = conditions(situation(pending=1, failed=500))
+
+    assert [one.level for one in found] == ["degraded", "busy"]
     assert found[-1].sentence == "1 waiting."
