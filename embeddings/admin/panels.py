@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS
 from django.utils.text import capfirst
 
 from embeddings import conf, stats
@@ -108,8 +109,9 @@ def failures(groups: list[Failures], places: Places) -> dict[str, Any]:
             "message": labels.shortened(group.error_message),
             "last": labels.ago(group.last_seen),
             "using": group.using if several else "",
-            "url": places.listing("embeddingtask", status__exact=Status.FAILED.value, signature=group.signature),
-            "retry": places.retry(group.signature),
+            # The admin lists the tasks of the default database.
+            "url": places.failed(group.signature) if group.using == DEFAULT_DB_ALIAS else "",
+            "retry": places.retry(group.signature) if group.using == DEFAULT_DB_ALIAS else "",
         }
         for number, group in enumerate(islice(groups, MOST_FAILURES))
     ]
@@ -153,8 +155,7 @@ def operations(places: Places) -> dict[str, Any]:
                 {
                     "id": f"{using}-{one.pk}",
                     "name": str(one) if len(databases) == 1 else f"{one} ({using})",
-                    # The admin lists those of the default database.
-                    "url": places.detail("embeddingoperation", one.pk) if using == "default" else "",
+                    "url": places.detail("embeddingoperation", one.pk) if using == DEFAULT_DB_ALIAS else "",
                     "bar": labels.progress_bar(one.rows_read, total),
                     "rows": f"{one.rows_read:,} of about {total:,}" if total else "not begun",
                     "by": one.by,

@@ -34,11 +34,15 @@ class Places:
             return ""
         return self._address("embeddingoperation_begin", ["requeue"], {"target": target, "missing": 1, "stale": 1})
 
+    def failed(self, signature: str) -> str:
+        """The list of a group's failed tasks."""
+        return self.listing("embeddingtask", status__exact=Status.FAILED.value, signature=signature)
+
     def retry(self, signature: str) -> str:
         """Where to retry the failed tasks of a group."""
         if not self._may(EmbeddingTask, "retry"):
             return ""
-        query = {"status__exact": Status.FAILED, "signature": signature}
+        query = {"status__exact": Status.FAILED.value, "signature": signature}
         return self._address("embeddingtask_bulk", ["retry"], query)
 
     def queue(self) -> str:

@@ -38,9 +38,11 @@ class WorkerChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         known = broker.worker_names()
+        places = Places(request, self.model_admin.admin_site)
         self.result_list = list(self.result_list)
         for worker in self.result_list:
             worker.is_unknown = _is_unknown(worker, known)
+            worker.tasks_url = _tasks_url(worker, places) if worker.claimed else ""
 
 
 @admin.register(WorkerStatus)
@@ -54,8 +56,8 @@ class WorkerAdmin(ReadOnlyAdmin):
         "worker_state",
         "heard_of",
         "in_hand",
-        "completed",
-        "failed",
+        "tasks_completed",
+        "tasks_failed",
         "speed",
         "hostname",
         "started",
@@ -63,7 +65,7 @@ class WorkerAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("name", "worker_state", "meaning", "heard_of", "last_error")}),
         ("In hand now", {"fields": ("batch_in_hand",)}),
-        ("What it has done, in tasks", {"fields": (("completed", "failed", "rate_limited"), "speed")}),
+        ("What it has done, in tasks", {"fields": (("tasks_completed", "tasks_failed", "rate_limited"), "speed")}),
         ("Where and when", {"fields": (("hostname", "pid"), "started_at", "heartbeat_at", "stopped_at")}),
     )
 
@@ -96,8 +98,17 @@ class WorkerAdmin(ReadOnlyAdmin):
         return labels.ago(worker.heartbeat_at)
 
     @admin.display(description="in hand")
-    def in_hand(self, worker: WorkerStatus) -> str:
-        return f"{worker.claimed:,}"
+    def in_hand(self, worker: Any) -> str:
+        count = f"{worker.claimed:,}"
+        return format_html('<a href="{}">{}</a>', worker.tasks_url, count) if worker.tasks_url else count
+
+    @admin.display(description="completed")
+    def tasks_completed(self, worker: WorkerStatus) -> str:
+        return f"{worker.completed:,}"
+
+    @admin.display(description="failed")
+    def tasks_failed(self, worker: WorkerStatus) -> str:
+        return f"{worker.failed:,}"
 
     @admin.display(description="in hand")
     def batch_in_hand(self, worker: Any) -> str:
@@ -128,11 +139,15 @@ def _batch_in_hand(worker: WorkerStatus, places: Places) -> str:
     held = stats.in_hand(worker.name)
     if not held:
         return "Nothing."
-    url = places.listing("embeddingtask", status__exact=Status.PROCESSING.value, worker=worker.name)
+    url = _tasks_url(worker, places)
     tasks = ((f"{one.count:,}", one.target, labels.ago(one.since)) for one in held)
     listed = format_html_join("", "<li>{} of {}, the first taken {}</li>", tasks)
     link = format_html('<a href="{}">See these tasks</a>', url) if url else ""
     return format_html("<ul>{}</ul>{}", listed, link)
+
+
+def _tasks_url(worker: WorkerStatus, places: Places) -> str:
+    return places.listing("embeddingtask", status__exact=Status.PROCESSING.value, worker=worker.name)
 
 
 def _is_unknown(worker: WorkerStatus, known: set[str] | None) -> bool:

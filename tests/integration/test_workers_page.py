@@ -90,6 +90,13 @@ class TestList:
         assert html.count("unknown to Redis") == 1
         assert "Redis knows workers" not in html
 
+    def test_list__leads_to_what_is_in_hand(self, admin_client, redis_client):
+        make_worker(claimed=1_256)
+
+        html = html_of(admin_client)
+
+        assert '/embeddingtask/?status__exact=processing&amp;worker=host.1">1,256</a>' in html
+
     def test_list__names_whom_only_redis_knows(self, admin_client, redis_client):
         make_worker("known")
         register(redis_client, "known", "stranger.1", "stranger.2")
