@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -35,7 +38,7 @@ class Part:
     tone: str
 
 
-def bars(series: Sequence[Series], times: Sequence[str], *, title: str, unit: str) -> SafeString:
+def bars(series: Sequence[Series], times: Sequence[datetime], *, title: str, unit: str) -> SafeString:
     """Bars of stacked layers, one a time; `unit` goes with the figures, "" for counts."""
     totals = [sum(one.values[index] or 0.0 for one in series) for index in range(len(times))]
     top = ceiling(max(totals, default=0.0))
@@ -53,7 +56,7 @@ def bars(series: Sequence[Series], times: Sequence[str], *, title: str, unit: st
     return _framed(format_html_join("", rectangle, rectangles), series, times, top, title=title, unit=unit)
 
 
-def lines(series: Sequence[Series], times: Sequence[str], *, title: str, unit: str) -> SafeString:
+def lines(series: Sequence[Series], times: Sequence[datetime], *, title: str, unit: str) -> SafeString:
     """Lines over time, with gaps where there is no value; a value without neighbours is a short dash."""
     top = ceiling(max((value for one in series for value in one.values if value is not None), default=0.0))
     paths = ((one.tone, _path(one.values, top)) for one in series)
@@ -85,11 +88,11 @@ def parted(parts: Sequence[Part], *, title: str) -> SafeString:
     )
 
 
-def table(series: Sequence[Series], times: Sequence[str], *, title: str, unit: str) -> SafeString:
+def table(series: Sequence[Series], times: Sequence[datetime], *, title: str, unit: str) -> SafeString:
     """The figures of a chart, the latest first."""
     heads = format_html_join("", '<th scope="col">{}</th>', ((one.name,) for one in series))
     rows = [
-        (time, format_html_join("", "<td>{}</td>", ((figure(one.values[index], unit),) for one in series)))
+        (clock(time), format_html_join("", "<td>{}</td>", ((figure(one.values[index], unit),) for one in series)))
         for index, time in enumerate(times)
     ]
     return format_html(
@@ -119,7 +122,7 @@ def figure(value: float | None, unit: str) -> str:
 
 
 def _framed(
-    drawn: SafeString, series: Sequence[Series], times: Sequence[str], top: float, *, title: str, unit: str
+    drawn: SafeString, series: Sequence[Series], times: Sequence[datetime], top: float, *, title: str, unit: str
 ) -> SafeString:
     grid = format_html_join(
         "", '<path class="embeddings-grid" d="M0 {}H{}"></path>', ((y, WIDTH) for y in (0, HEIGHT // 2, HEIGHT))
@@ -168,9 +171,15 @@ def _path(values: Sequence[float | None], top: float) -> str:
     return "".join(commands)
 
 
-def _ends(times: Sequence[str]) -> list[str]:
+def clock(moment: datetime) -> str:
+    """The time of day, as the reader writes it."""
+    return date_format(timezone.localtime(moment), "TIME_FORMAT")
+
+
+def _ends(times: Sequence[datetime]) -> list[str]:
     """The first, the middle and the last time."""
-    return [times[0], times[len(times) // 2], times[-1]] if len(times) > 2 else list(times)
+    shown = [times[0], times[len(times) // 2], times[-1]] if len(times) > 2 else times
+    return [clock(time) for time in shown]
 
 
 def _short(value: float, digits: int = 1) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 
 from embeddings import conf
@@ -106,12 +104,8 @@ def _percentiles_chart(key: str, title: str, series: list[Series], traffic: Traf
 
 
 def _drawn(draw: Any, series: list[Series], traffic: Traffic, title: str, unit: str) -> SafeString:
-    drawing: SafeString = draw(series, _times(traffic), title=title, unit=unit)
+    drawing: SafeString = draw(series, [point.start for point in traffic.points], title=title, unit=unit)
     return drawing
-
-
-def _times(traffic: Traffic) -> list[str]:
-    return [date_format(timezone.localtime(point.start), "TIME_FORMAT") for point in traffic.points]
 
 
 def _legend(series: list[Series], values: list[str]) -> list[dict[str, str]]:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
 from embeddings.admin import charts
 from embeddings.admin.charts import HEIGHT, WIDTH, Part, Series
 
-TIMES = ["9:00", "9:01", "9:02", "9:03"]
+TIMES = [datetime(2026, 1, 2, 9, minute, tzinfo=UTC) for minute in range(1, 5)]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ class TestBars:
             ("15", "96", "120", "12", "failed"),
             ("465", "0", "120", "60", "failed"),
         ]
-        assert re.findall("<span>(.*?)</span>", drawn) == ["100", "50", "0", "9:00", "9:02", "9:03"]
+        assert re.findall("<span>(.*?)</span>", drawn) == ["100", "50", "0", "9:01 a.m.", "9:03 a.m.", "9:04 a.m."]
 
     def test_bars__say_what_they_show(self):
         drawn = charts.bars([Series("done", [1, 7, 3, 2], "a")], TIMES, title="Tasks & <co>", unit="")
@@ -87,12 +88,12 @@ class TestTable:
     def test_table__has_the_latest_first(self):
         series = [Series("p50", [0.5, None], "p50"), Series("p95", [2.0, 31.0], "p95")]
 
-        drawn = charts.table(series, ["9:00", "9:01"], title="Answers", unit="s")
+        drawn = charts.table(series, TIMES[:2], title="Answers", unit="s")
 
         assert re.findall(r"<t[hd](?:\s[^>]*)?>(.*?)</t", drawn) == [
             "time", "p50", "p95",
-            "9:01", "-", "31 s",
-            "9:00", "0.5 s", "2 s",
+            "9:02 a.m.", "-", "31 s",
+            "9:01 a.m.", "0.5 s", "2 s",
         ]  # fmt: skip
 
 
