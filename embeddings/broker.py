@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,8 +12,9 @@ from django_rq.queues import get_queue
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
+from redis.exceptions import RedisError
 from redis.retry import Retry
-from rq import Queue
+from rq import Queue, Worker, worker_registration
 from rq.serializers import JSONSerializer
 
 from embeddings import conf
@@ -40,6 +42,38 @@ def redis(timeout_seconds: float = TIMEOUT_SECONDS) -> Redis:
         "retry": Retry(NoBackoff(), 0),
     }
     return Redis(connection_pool=ConnectionPool(connection_class=pool.connection_class, **options))
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """What Redis knows of the queue."""
+
+    # Messages that wait: pokes, of which many may be lost or doubled. How much work there is says the ledger.
+    depth: int
+    # The names of the workers that are registered and not forgotten.
+    workers: frozenset[str]
+
+
+def look() -> QueueView | None:
+    """What Redis knows; None if it cannot be asked."""
+    try:
+        keys = sorted(worker_registration.get_keys(queue()))
+        with redis().pipeline(transaction=False) as pipeline:
+            pipeline.llen(queue().key)
+            for key in keys:
+                pipeline.exists(key)
+            depth, *known = pipeline.execute()
+    except (RedisError, OSError):
+        return None
+    prefix = Worker.redis_worker_namespace_prefix
+    names = (key.removeprefix(prefix) for key, is_known in zip(keys, known, strict=True) if is_known)
+    return QueueView(depth, frozenset(names))
+
+
+def worker_names() -> set[str] | None:
+    """The names of the workers that Redis knows; None if it cannot be asked."""
+    view = look()
+    return None if view is None else set(view.workers)
 
 
 @receiver(setting_changed)

@@ -8,6 +8,7 @@ from embeddings.admin.batches import BatchAdmin
 from embeddings.admin.calls import ProviderCallAdmin
 from embeddings.admin.failures import FailureGroupAdmin
 from embeddings.admin.operations import OperationAdmin
+from embeddings.admin.overview import OverviewAdmin
 from embeddings.admin.panel import EmbeddedAdmin
 from embeddings.admin.providers import ProviderStateAdmin
 from embeddings.admin.tasks import TaskAdmin
@@ -20,6 +21,7 @@ __all__ = [
     "EmbeddedAdmin",
     "FailureGroupAdmin",
     "OperationAdmin",
+    "OverviewAdmin",
     "ProviderCallAdmin",
     "ProviderStateAdmin",
     "TaskAdmin",

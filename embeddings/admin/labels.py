@@ -10,10 +10,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from embeddings.durations import duration as duration
+
 ERROR_CHARACTERS = 80
 NONE = "-"
-
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def pill(value: str, label: str) -> SafeString:
@@ -33,12 +33,6 @@ def shortened(text: str) -> str:
     """The first words of an error message on one line, cut to the width there is; pointed at, it shows all of it."""
     first = Truncator(" ".join(text.split())).chars(ERROR_CHARACTERS)
     return format_html('<span title="{}">{}</span>', text, first) if text else NONE
-
-
-def duration(seconds: float) -> str:
-    """A time in its largest unit: "12 s", "3 min", "2 h", "5 d"."""
-    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), _UNITS[-1])
-    return f"{max(0, int(seconds)) // size} {unit}"
 
 
 def left(eta_seconds: float | None) -> str:

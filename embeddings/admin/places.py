@@ -1,0 +1,71 @@
+"""Addresses of other pages, for who may open them: "" where there is no such page, or the user may not see it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.apps import apps
+from django.contrib.admin import AdminSite
+from django.contrib.admin.utils import quote
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+from embeddings.models import EmbeddingOperation, EmbeddingTask, Status
+
+
+class Places:
+    """The pages of one admin site, as one user sees it."""
+
+    def __init__(self, request: HttpRequest, site: AdminSite) -> None:
+        self._request = request
+        self._site = site
+
+    def listing(self, model_name: str, **query: Any) -> str:
+        """The list of one of our models ("workerstatus"), filtered by `query`."""
+        return self._address(f"{model_name}_changelist", query=query) if self._may_view(model_name) else ""
+
+    def detail(self, model_name: str, key: Any) -> str:
+        return self._address(f"{model_name}_change", [quote(key)]) if self._may_view(model_name) else ""
+
+    def requeue(self, target: str) -> str:
+        """Where to begin to embed what is missing or stale of a target."""
+        if not self._may(EmbeddingOperation, "add"):
+            return ""
+        return self._address("embeddingoperation_begin", ["requeue"], {"target": target, "missing": 1, "stale": 1})
+
+    def failed(self, signature: str) -> str:
+        """The list of a group's failed tasks."""
+        return self.listing("embeddingtask", status__exact=Status.FAILED.value, signature=signature)
+
+    def retry(self, signature: str) -> str:
+        """Where to retry the failed tasks of a group."""
+        if not self._may(EmbeddingTask, "retry"):
+            return ""
+        query = {"status__exact": Status.FAILED.value, "signature": signature}
+        return self._address("embeddingtask_bulk", ["retry"], query)
+
+    def queue(self) -> str:
+        """django-rq's own pages, where the project has them; they are for superusers."""
+        if not getattr(self._request.user, "is_superuser", False):
+            return ""
+        try:
+            return reverse("django_rq:home")
+        except NoReverseMatch:
+            return ""
+
+    def _may_view(self, model_name: str) -> bool:
+        model = apps.get_model("embeddings", model_name)
+        if not self._site.is_registered(model):
+            return False
+        return self._site.get_model_admin(model).has_view_or_change_permission(self._request)
+
+    def _may(self, model: type[EmbeddingOperation] | type[EmbeddingTask], verb: str) -> bool:
+        return self._request.user.has_perm(f"embeddings.{verb}_{model._meta.model_name}")
+
+    def _address(self, name: str, args: list[str] | None = None, query: dict[str, Any] | None = None) -> str:
+        try:
+            address = reverse(f"admin:embeddings_{name}", args=args, current_app=self._site.name)
+        except NoReverseMatch:
+            return ""
+        return f"{address}?{urlencode(query)}" if query else address

@@ -1,0 +1,34 @@
+"""Numbers and times of a situation, as parts of sentences."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from embeddings.durations import duration
+from embeddings.stats.situation import Situation
+
+MOST_CHARACTERS = 160
+
+
+def counted(count: int, now: Situation, one: str, many: str = "") -> str:
+    """ "3,412 tasks wait": with "about" where the count is an estimate."""
+    about = "about " if now.counts.is_estimate else ""
+    return f"{about}{count:,} {one if count == 1 else many or one}"
+
+
+def waiting(now: Situation) -> str:
+    """ "3,412 tasks wait", or those in hand where none does."""
+    if not now.waiting and now.in_hand:
+        return counted(now.in_hand, now, "task is in hand", "tasks are in hand")
+    return counted(now.waiting, now, "task waits", "tasks wait") if now.waiting else "nothing waits yet"
+
+
+def left(until: datetime, now: Situation) -> str:
+    """How long it is until then."""
+    return duration(max(1.0, (until - now.now).total_seconds()))
+
+
+def shortened(text: str) -> str:
+    """The beginning of an error message or a reason, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…"
