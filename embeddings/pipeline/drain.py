@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 
 from django.db import DatabaseError
 
-from embeddings import conf, heartbeats, ledger, limiter, metrics, quotas, timeouts
+from embeddings import conf, heartbeats, ledger, limiter, live, metrics, quotas, timeouts
 from embeddings.failure import Failure
 from embeddings.pipeline import remedies, selection
 from embeddings.pipeline.calling import Answer, Calls, Pong
@@ -64,7 +64,7 @@ class Drain:
         self._hurry = hurry
         self._stopped_at: float | None = None
         self._has_heartbeat = has_heartbeat
-        self._hand = Hand(Calls(self.settings.concurrency))
+        self._hand = Hand(Calls())
         self._finisher = Finisher(self._hand, self.outcome, self._keep_alive)
         self._splitter = Splitter(self._hand, self.outcome, self._finisher, self._keep_alive, self._is_over)
         self._reader = Reader(self._hand, self.outcome, self._finisher, self._splitter, self._keep_alive)
@@ -284,6 +284,7 @@ class Drain:
     def _beat(self) -> None:
         if not self._has_heartbeat:
             return
+        live.refresh()
         done, reported = self.outcome, self._reported
         heartbeats.beat(
             self.worker,

@@ -22,6 +22,7 @@ ROWS: list[set[str]] = [
     {"registry", "context"},
     {"fields", "text", "payload"},
     {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts", "audit"},
+    {"live"},
     {"writer", "chunking.rows"},
     {"pipeline.unboxing"},
     {"pipeline.intake"},
