@@ -141,7 +141,8 @@ class Drain:
         if self._is_grace_over():
             self._let_go()
             return False
-        self._collect()
+        # While there are both more tasks and free threads, nothing is waited for.
+        self._collect(0.0 if claimed and self._hand.calls.has_room else self._patience())
         self._settle_again()
         self._keep_alive()
         return True
@@ -186,12 +187,12 @@ class Drain:
             patience = min(patience, HURRY_SECONDS)
         return min(patience, BUSY_SECONDS) if self._hand.is_waiting else patience
 
-    def _collect(self) -> None:
-        """Wait for the next answers, at most until something else is due; handle all there are."""
+    def _collect(self, seconds: float) -> None:
+        """Wait for the next answers, at most so long; handle all there are."""
         if not self._hand.calls:
-            time.sleep(self._patience() if self._hand else 0)
+            time.sleep(seconds if self._hand else 0)
             return
-        for answer in self._hand.calls.wait(self._patience()):
+        for answer in self._hand.calls.wait(seconds):
             if isinstance(answer, Pong):
                 self._record_ping(answer)
                 remedies.learn(answer)
