@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from embeddings.live.changing import OUTDATED, change
 from embeddings.live.reading import NAMES, PATIENT_SECONDS, QUOTAS, forget, refresh
-from embeddings.live.wording import default, default_quota, sentence, shown
+from embeddings.live.wording import Changes, default, default_quota, sentence, shown
 
 __all__ = [
     "NAMES",
     "OUTDATED",
     "PATIENT_SECONDS",
     "QUOTAS",
+    "Changes",
     "change",
     "default",
     "default_quota",
