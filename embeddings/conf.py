@@ -1,10 +1,13 @@
-"""The only reader of settings: EMBEDDINGS and EMBEDDING_PROVIDERS, typed, with their defaults."""
+"""The only reader of settings: EMBEDDINGS and EMBEDDING_PROVIDERS, typed, with their defaults.
+
+What is in force is these, and over them what operators have changed while the processes run: see `override`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from functools import cache
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -91,8 +94,56 @@ def _key(name: str) -> str:
     return name.upper()
 
 
-@cache
+# What `override` was given last, as (name, value) pairs and as (alias, pairs): values that a cache can be asked by, so
+# that no thread can leave an old answer behind.
+_Pairs = tuple[tuple[str, Any], ...]
+_values: _Pairs = ()
+_quotas: tuple[tuple[str, _Pairs], ...] = ()
+
+
 def current() -> EmbeddingSettings:
+    """What is in force; the same object until something changes. Raises ConfigurationError as `configured` does."""
+    return _overridden(_values)
+
+
+def override(values: Mapping[str, Any], quotas: Mapping[str, Mapping[str, int | None]]) -> bool:
+    """Put live settings, {name: value}, over EMBEDDINGS, and quotas, {alias: {name: value}}, over EMBEDDING_PROVIDERS.
+
+    They take the place of those given before; None leaves what the settings say. The names are fields of
+    EmbeddingSettings and ProviderSettings, and "head_start_<priority>_seconds". Returns whether anything is different
+    now. Raises ConfigurationError, and changes nothing, for a value that could not stand in EMBEDDINGS.
+    """
+    global _values, _quotas
+    given = _pairs(values)
+    _overridden(given)
+    before = _values, _quotas
+    _values, _quotas = given, tuple((alias, pairs) for alias in sorted(quotas) if (pairs := _pairs(quotas[alias])))
+    return before != (_values, _quotas)
+
+
+def _pairs(values: Mapping[str, Any]) -> _Pairs:
+    return tuple((name, value) for name, value in sorted(values.items()) if value is not None)
+
+
+@lru_cache(maxsize=2)
+def _overridden(values: _Pairs) -> EmbeddingSettings:
+    if not values:
+        return configured()
+    given = dict(values)
+    heads = configured().head_start_seconds
+    given["head_start_seconds"] = {name: given.pop(f"head_start_{name}_seconds", heads[name]) for name in heads}
+    return replace(configured(), **{name: _valid(_key(name), value) for name, value in given.items()})
+
+
+def configured_value(name: str) -> Any:
+    """What EMBEDDINGS says, or its default, under one of the names that `override` takes."""
+    if name.startswith("head_start_"):
+        return configured().head_start_seconds[name.removeprefix("head_start_").removesuffix("_seconds")]
+    return getattr(configured(), name)
+
+
+@cache
+def configured() -> EmbeddingSettings:
     """The EMBEDDINGS setting over its defaults; raises ConfigurationError naming the key that is wrong."""
     given = getattr(settings, "EMBEDDINGS", {})
     if not isinstance(given, Mapping):
@@ -172,9 +223,19 @@ def provider_aliases() -> list[str]:
     return list(given)
 
 
-@cache
 def provider_settings(alias: str) -> ProviderSettings:
-    """The settings of one provider; raises ConfigurationError with what to change."""
+    """What is in force for one provider; raises ConfigurationError as `configured_provider` does."""
+    return _with_quotas(alias, dict(_quotas).get(alias, ()))
+
+
+@lru_cache(maxsize=64)
+def _with_quotas(alias: str, quotas: _Pairs) -> ProviderSettings:
+    return replace(configured_provider(alias), **dict(quotas)) if quotas else configured_provider(alias)
+
+
+@cache
+def configured_provider(alias: str) -> ProviderSettings:
+    """The entry of EMBEDDING_PROVIDERS; raises ConfigurationError with what to change."""
     if alias not in provider_aliases():
         raise ConfigurationError(f"EMBEDDING_PROVIDERS has no {alias!r}; add it, or use one of {provider_aliases()}.")
     given = settings.EMBEDDING_PROVIDERS[alias]
@@ -200,7 +261,7 @@ def provider_settings(alias: str) -> ProviderSettings:
         model_id=given["MODEL"],
         dimensions=dimensions,
         options=given.get("OPTIONS", {}),
-        timeout_seconds=current().request_timeout_seconds,
+        timeout_seconds=configured().request_timeout_seconds,
         requests_per_minute=given.get("REQUESTS_PER_MINUTE"),
         tokens_per_minute=given.get("TOKENS_PER_MINUTE"),
     )
@@ -225,5 +286,5 @@ def rq_worker_class() -> Any:
 @receiver(setting_changed)
 def _reset(*, setting: str, **kwargs: object) -> None:
     if setting in {"EMBEDDINGS", "EMBEDDING_PROVIDERS", "DATABASES"}:
-        current.cache_clear()
-        provider_settings.cache_clear()
+        for cached in (configured, _overridden, configured_provider, _with_quotas):
+            cached.cache_clear()

@@ -14,7 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from redis.exceptions import RedisError
 from rq import Queue, get_current_job
 
-from embeddings import alerts, broker, conf, heartbeats, ledger
+from embeddings import alerts, broker, conf, heartbeats, ledger, live
 from embeddings.failure import Failure
 from embeddings.pipeline import Drain
 
@@ -159,6 +159,7 @@ def begin(job: Callable[[], None] | str) -> tuple[str, Callable[[], bool]]:
     """At the start of a job: its worker's name, and the question whether it has been asked to stop."""
     present = get_current_job()
     _forget_poke(job)
+    live.refresh(max_age_seconds=0)
     parent = os.getppid()
 
     def stop() -> bool:  # A child whose parent was killed would go on, unseen, beside the worker that replaces it.
@@ -177,6 +178,7 @@ def _forget_poke(job: Callable[[], None] | str) -> None:
 
 def embed_here(task_ids: list[int], using: str) -> None:
     """Embed tasks in this process. What cannot be done now is left in the ledger, for the next save or a requeue."""
+    live.refresh(max_age_seconds=live.PATIENT_SECONDS)
     ledger.rescue(using=using)  # Without workers nobody else does.
     # Nor does a requeue, which goes by rows, find boxes that were left.
     ids = {*task_ids, *ledger.due_boxes(BOXES_HERE, using=using)}

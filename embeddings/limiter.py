@@ -83,6 +83,20 @@ def wait_for_quota(alias: str, seconds: float, message: str) -> datetime:
     return _block(alias, Reason.RATE_LIMIT, Now() + timedelta(seconds=seconds), message)
 
 
+def quota_used_up(alias: str) -> str:
+    """What is said of a provider that rests until its quota has refilled."""
+    return f"The quota of provider {alias!r} is used up for now."
+
+
+def end_wait_for_quota(alias: str) -> bool:
+    """Let a provider be called at once that rests for its quota; returns whether it did.
+
+    A cooldown that the provider has asked for by a 429 stands: it is told from this one by the message alone.
+    """
+    waiting = _states().filter(alias=alias, blocked_reason=Reason.RATE_LIMIT, last_error=quota_used_up(alias))
+    return waiting.update(blocked_until=None, blocked_reason="", updated_at=Now()) == 1
+
+
 def resume(alias: str) -> bool:
     """Let the provider be called at once, whatever blocks it; returns whether anything did."""
     blocked = _states().filter(alias=alias).exclude(blocked_reason="")

@@ -7,6 +7,7 @@ from embeddings.admin.audit import AuditEventAdmin
 from embeddings.admin.batches import BatchAdmin
 from embeddings.admin.calls import ProviderCallAdmin
 from embeddings.admin.failures import FailureGroupAdmin
+from embeddings.admin.live import LiveSettingsAdmin
 from embeddings.admin.operations import OperationAdmin
 from embeddings.admin.overview import OverviewAdmin
 from embeddings.admin.panel import EmbeddedAdmin
@@ -20,6 +21,7 @@ __all__ = [
     "BatchAdmin",
     "EmbeddedAdmin",
     "FailureGroupAdmin",
+    "LiveSettingsAdmin",
     "OperationAdmin",
     "OverviewAdmin",
     "ProviderCallAdmin",

@@ -30,7 +30,7 @@ def request(
     if not unique:
         return []
     batch_id = context.batch_id(using) if batch_id is None else batch_id
-    head_starts = conf.current().head_start_seconds
+    head_starts = conf.configured().head_start_seconds  # The statement reads those that operators have changed.
     rows = execute_text(
         _statement(is_counted=batch_id is not None),
         {

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+
+from embeddings import conf
 
 
 def _count(most: int, help_text: str, *, least: int = 1) -> models.PositiveIntegerField[int | None, int | None]:
@@ -58,6 +61,46 @@ class LiveSettings(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.pk = 1
         super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        """Refuse values that contradict each other, or what EMBEDDINGS says where one of them is left to it."""
+        if any(value != value for value in vars(self).values()):
+            raise ValidationError("A setting is not a number.")
+        errors = {}
+        for smaller, larger, why in _ORDERED:
+            if getattr(self, smaller) is None and getattr(self, larger) is None:
+                continue
+            least, most = (_in_force(self, name) for name in (smaller, larger))
+            if least > most:
+                wrong = larger if getattr(self, smaller) is None else smaller
+                errors[wrong] = why.format(least=f"{least:g}", most=f"{most:g}")
+        if errors:
+            raise ValidationError(errors)
+
+
+# (name, name, what is wrong if the first is larger than the second)
+_ORDERED = [
+    (
+        "backoff_base_seconds",
+        "backoff_cap_seconds",
+        "The first delay, {least} s, is longer than the longest, {most} s: lower the one or raise the other.",
+    ),
+    (
+        "head_start_normal_seconds",
+        "head_start_high_seconds",
+        "Normal tasks, with a head start of {least} s, would overtake those with high priority, with {most} s.",
+    ),
+    (
+        "head_start_low_seconds",
+        "head_start_normal_seconds",
+        "Low tasks, with a head start of {least} s, would overtake those with normal priority, with {most} s.",
+    ),
+]
+
+
+def _in_force(row: LiveSettings, name: str) -> float:
+    value: float | None = getattr(row, name)
+    return conf.configured_value(name) if value is None else value
 
 
 class ProviderQuota(models.Model):

@@ -9,12 +9,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
+from embeddings import conf
 from embeddings.exceptions import InputRejected, ProviderError, ProviderMisconfigured, RateLimited, TransientError
 from embeddings.pipeline.intake import Effect, ProviderRequest, Settlement
 from embeddings.providers import Embedded, Provider
 
 # Providers pinged at once; there is one ping a provider, and a thread only where there is one.
 MAX_PINGS = 32
+# Requests in flight at once, whatever the settings say.
+MAX_REQUESTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,10 @@ class Answer:
 class Calls:
     """The calls of one drain that are in flight, each on a thread."""
 
-    def __init__(self, concurrency: int) -> None:
-        self._concurrency = concurrency
+    def __init__(self) -> None:
+        # Threads are made as they are needed: how many is for `has_room` to say.
+        self._pool = ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix="embed")
         # A ping has a thread of its own: one that hangs takes no request's place.
-        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="embed")
         self._pinging = ThreadPoolExecutor(MAX_PINGS, thread_name_prefix="ping")
         self._requests: dict[Future[Answer], ProviderRequest] = {}
         self._pings: dict[Future[Pong], str] = {}
@@ -69,7 +72,8 @@ class Calls:
 
     @property
     def has_room(self) -> bool:
-        return len(self._requests) < self._concurrency
+        """Whether fewer are in flight than CONCURRENCY, which may be another than a moment ago, allows."""
+        return len(self._requests) < min(conf.current().concurrency, MAX_REQUESTS)
 
     @property
     def requests(self) -> list[ProviderRequest]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 
 from django.db import DatabaseError
 
-from embeddings import conf, heartbeats, ledger, limiter, metrics, quotas, timeouts
+from embeddings import conf, heartbeats, ledger, limiter, live, metrics, quotas, timeouts
 from embeddings.failure import Failure
 from embeddings.pipeline import remedies, selection
 from embeddings.pipeline.calling import Answer, Calls, Pong
@@ -66,7 +66,7 @@ class Drain:
         self._hurry = hurry
         self._stopped_at: float | None = None
         self._has_heartbeat = has_heartbeat
-        self._hand = Hand(Calls(self.settings.concurrency))
+        self._hand = Hand(Calls())
         self._finisher = Finisher(self._hand, self.outcome, self._keep_alive)
         self._splitter = Splitter(self._hand, self.outcome, self._finisher, self._keep_alive, self._is_over)
         self._reader = Reader(self._hand, self.outcome, self._finisher, self._splitter, self._keep_alive)
@@ -144,7 +144,8 @@ class Drain:
         if self._is_grace_over():
             self._let_go()
             return False
-        self._collect()
+        # While there are both more tasks and free threads, nothing is waited for.
+        self._collect(0.0 if claimed and self._hand.calls.has_room else self._patience())
         self._settle_again()
         self._keep_alive()
         return True
@@ -189,12 +190,12 @@ class Drain:
             patience = min(patience, HURRY_SECONDS)
         return min(patience, BUSY_SECONDS) if self._hand.is_waiting else patience
 
-    def _collect(self) -> None:
-        """Wait for the next answers, at most until something else is due; handle all there are."""
+    def _collect(self, seconds: float) -> None:
+        """Wait for the next answers, at most so long; handle all there are."""
         if not self._hand.calls:
-            time.sleep(self._patience() if self._hand else 0)
+            time.sleep(seconds if self._hand else 0)
             return
-        for answer in self._hand.calls.wait(self._patience()):
+        for answer in self._hand.calls.wait(seconds):
             if isinstance(answer, Pong):
                 self._record_ping(answer)
                 remedies.learn(answer)
@@ -288,6 +289,7 @@ class Drain:
         metrics.hand_over()
         if not self._has_heartbeat:
             return
+        live.refresh()
         done, reported = self.outcome, self._reported
         heartbeats.beat(
             self.worker,

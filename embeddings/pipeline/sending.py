@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from embeddings import ledger, limiter, quotas
+from embeddings import ledger, limiter, live, quotas
 from embeddings.exceptions import QuotaUsedUp
 from embeddings.failure import Failure
 from embeddings.pipeline import remedies
 from embeddings.pipeline.hand import Hand, Outcome
 from embeddings.pipeline.intake import ProviderRequest
-from embeddings.providers import Provider
+from embeddings.providers import Provider, get_provider
 
 # Tasks are kept in hand while their provider's quota refills, if that takes no longer.
 SHORT_WAIT_SECONDS = 1.0
@@ -59,8 +59,12 @@ class Sender:
         if seconds <= SHORT_WAIT_SECONDS:
             self._rests_until[provider.alias] = time.monotonic() + seconds
             return
-        error = QuotaUsedUp(f"The quota of provider {provider.alias!r} is used up for now.")
+        error = QuotaUsedUp(limiter.quota_used_up(provider.alias))
         until = limiter.wait_for_quota(provider.alias, seconds, str(error))
+        if live.refresh(max_age_seconds=0):  # Somebody may have raised the quota: it is asked for again.
+            get_provider(provider.alias)
+            limiter.end_wait_for_quota(provider.alias)
+            return
         for request in self._hand.take_ready(provider.alias):
             deferred = ledger.defer(request.claims, until, Failure.of(error), using=request.using)
             self._outcome.rate_limited += deferred

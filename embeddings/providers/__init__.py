@@ -17,15 +17,31 @@ from embeddings.providers.base import Embedded, Provider
 __all__ = ["Embedded", "Provider", "get_provider", "get_search_provider"]
 
 
-@cache
 def get_provider(alias: str) -> Provider:
     """The provider configured under `alias`; raises ConfigurationError with what to change."""
+    return _with_quotas(_provider(alias))
+
+
+def get_search_provider(alias: str) -> Provider:
+    """The provider under `alias`, made with SEARCH_TIMEOUT_SECONDS, for one who waits; raises ConfigurationError."""
+    return _with_quotas(_search_provider(alias))
+
+
+def _with_quotas(provider: Provider) -> Provider:
+    """The provider with the quotas that are in force now; whoever has it in hand gets them too."""
+    settings = conf.provider_settings(provider.alias)
+    provider.requests_per_minute = settings.requests_per_minute
+    provider.tokens_per_minute = settings.tokens_per_minute
+    return provider
+
+
+@cache
+def _provider(alias: str) -> Provider:
     return _made(conf.provider_settings(alias))
 
 
 @cache
-def get_search_provider(alias: str) -> Provider:
-    """The provider under `alias`, made with SEARCH_TIMEOUT_SECONDS, for one who waits; raises ConfigurationError."""
+def _search_provider(alias: str) -> Provider:
     settings = conf.provider_settings(alias)
     seconds = conf.current().search_timeout_seconds
     # A provider may take a time limit of its own as an option.
@@ -54,5 +70,5 @@ def _made(settings: ProviderSettings) -> Provider:
 @receiver(setting_changed)
 def _reset(*, setting: str, **kwargs: object) -> None:
     if setting in {"EMBEDDINGS", "EMBEDDING_PROVIDERS"}:
-        get_provider.cache_clear()
-        get_search_provider.cache_clear()
+        _provider.cache_clear()
+        _search_provider.cache_clear()

@@ -16,7 +16,7 @@ from typing import Any
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from embeddings import conf, limiter, metrics, quotas
+from embeddings import conf, limiter, live, metrics, quotas
 from embeddings.batching import estimate_tokens
 from embeddings.exceptions import ConfigurationError, InputRejected, ProviderError, RateLimited, TransientError
 from embeddings.failure import Failure
@@ -45,6 +45,7 @@ class LeftAlone(ProviderError):
 
 def ask(alias: str, text: str) -> Any:
     """The vector of `text`, within SEARCH_TIMEOUT_SECONDS; raises ProviderError or ConfigurationError."""
+    live.refresh(max_age_seconds=live.PATIENT_SECONDS)
     seconds = conf.current().search_timeout_seconds
     if not _may_ask(alias, seconds) or not limiter.is_open_to_searches(alias):
         raise LeftAlone(f"Provider {alias!r} is left alone for now, after failures.")

@@ -2,10 +2,21 @@
 -- A target whose vector was made from the same text is left alone, without a write or a lock.
 -- `counted` is count_in_batch.sql or nothing: a save outside a batch need not be planned for one.
 WITH requested AS (
-    SELECT * FROM unnest(
+    -- Where an operator has changed a head start, that is in force for all processes at once.
+    SELECT r.content_type_id, r.object_id, r.field, r.provider, r.priority, r.delay, r.fingerprint,
+        COALESCE(
+            CASE r.priority
+                WHEN 'high' THEN live.head_start_high_seconds
+                WHEN 'normal' THEN live.head_start_normal_seconds
+                WHEN 'low' THEN live.head_start_low_seconds
+            END,
+            r.head_start
+        ) AS head_start
+    FROM unnest(
         %(content_type_ids)s::int[], %(object_ids)s::text[], %(fields)s::text[], %(providers)s::text[],
         %(priorities)s::text[], %(head_starts)s::float8[], %(delays)s::float8[], %(fingerprints)s::text[]
     ) AS r (content_type_id, object_id, field, provider, priority, head_start, delay, fingerprint)
+    LEFT JOIN embeddings_livesettings live ON live.id = 1
 ), changed AS (
     SELECT r.*, t.batch_id AS present_batch_id FROM requested r
     LEFT JOIN embeddings_embeddingtask t USING (content_type_id, object_id, field)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from embeddings import alerts, cleanup, conf, heartbeats, jobs, ledger, limiter, metrics, registry, timeouts
+from embeddings import alerts, cleanup, conf, heartbeats, jobs, ledger, limiter, live, metrics, registry, timeouts
 from embeddings.models import EmbeddingOperation
 from embeddings.worker.databases import errors_logged
 from embeddings.worker.patience import ANSWER_SECONDS
@@ -33,6 +33,7 @@ class Sweep:
         self._swept_at = time.monotonic()
         with errors_logged(self._database_failed), timeouts.bounded(conf.current().databases):
             self._beat()  # First: who looks for the dead has shown that it lives.
+            live.refresh(max_age_seconds=0)
             self._free()
             metrics.hand_over()
             self._poke(is_coalesced=is_coalesced)

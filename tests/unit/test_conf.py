@@ -153,6 +153,55 @@ def test_current__is_read_again_when_settings_change(settings: Any) -> None:
     assert conf.current() is conf.current()
 
 
+# What is in force while processes run.
+
+
+def test_override__lays_values_over_the_settings_until_the_next(settings: Any) -> None:
+    settings.EMBEDDINGS = {"BATCH_SIZE": 3, "HEAD_START_SECONDS": {"high": 3, "normal": 2, "low": 1}}
+
+    is_new = conf.override({"batch_size": 9, "concurrency": None, "head_start_high_seconds": 8}, {})
+    first = conf.current()
+    is_new_again = conf.override({"head_start_high_seconds": 8, "batch_size": 9}, {})
+    second = conf.current()
+    conf.override({}, {})
+
+    assert (is_new, is_new_again, first is second) == (True, False, True)
+    assert (first.batch_size, first.concurrency) == (9, conf.EmbeddingSettings().concurrency)
+    assert first.head_start_seconds == {"high": 8, "normal": 2, "low": 1}
+    assert conf.current() is conf.configured()
+    assert conf.current().batch_size == 3
+
+
+def test_override__lays_quotas_over_those_of_one_provider_and_whoever_has_it_in_hand_sees_them(settings: Any) -> None:
+    settings.EMBEDDING_PROVIDERS = {"one": {**PROVIDER, "TOKENS_PER_MINUTE": 5}, "two": PROVIDER}
+    one = get_provider("one")
+
+    conf.override({}, {"one": {"requests_per_minute": 7, "tokens_per_minute": None}, "gone": {"tokens_per_minute": 1}})
+
+    assert get_provider("one") is one
+    assert (one.requests_per_minute, one.tokens_per_minute) == (7, 5)
+    assert get_provider("two").requests_per_minute is None
+    assert conf.configured_provider("one").requests_per_minute is None
+
+
+@pytest.mark.parametrize("values", [{"batch_size": 0}, {"concurrency": 2.5}, {"backoff_base_seconds": float("nan")}])
+def test_override__refuses_what_could_not_stand_in_the_settings_and_changes_nothing(values: dict[str, Any]) -> None:
+    conf.override({"batch_size": 9}, {})
+
+    with pytest.raises(ConfigurationError):
+        conf.override({"max_attempts": 4, **values}, {})
+
+    assert (conf.current().batch_size, conf.current().max_attempts) == (9, conf.configured().max_attempts)
+
+
+def test_override__outlasts_a_change_of_the_settings_below_it(settings: Any) -> None:
+    conf.override({"batch_size": 9}, {})
+
+    settings.EMBEDDINGS = {"BATCH_SIZE": 3, "CONCURRENCY": 2}
+
+    assert (conf.current().batch_size, conf.current().concurrency) == (9, 2)
+
+
 # EMBEDDING_PROVIDERS.
 
 

@@ -23,6 +23,7 @@ ROWS: list[set[str]] = [
     {"registry", "context"},
     {"fields", "text", "payload"},
     {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts"},
+    {"live"},
     {"writer", "chunking.rows", "census"},
     {"pipeline.unboxing"},
     {"pipeline.intake"},
