@@ -42,10 +42,10 @@ def _empty_redis(url: str) -> None:
 @pytest.fixture(autouse=True)
 def _forget_what_a_process_remembers() -> None:
     """Of providers that failed, queries' vectors, and rows that a test's end has removed."""
-    from embeddings import model_ids
+    from embeddings import model_ids, pauses
     from embeddings.search import lane, vectors
 
-    for module in (model_ids, lane, vectors):
+    for module in (model_ids, pauses, lane, vectors):
         module.forget()
 
 
