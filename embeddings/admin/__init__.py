@@ -5,8 +5,17 @@ from __future__ import annotations
 from embeddings.admin.batches import BatchAdmin
 from embeddings.admin.calls import ProviderCallAdmin
 from embeddings.admin.operations import OperationAdmin
+from embeddings.admin.pauses import PauseAdmin
 from embeddings.admin.providers import ProviderStateAdmin
 from embeddings.admin.tasks import TaskAdmin
 from embeddings.admin.workers import WorkerAdmin
 
-__all__ = ["BatchAdmin", "OperationAdmin", "ProviderCallAdmin", "ProviderStateAdmin", "TaskAdmin", "WorkerAdmin"]
+__all__ = [
+    "BatchAdmin",
+    "OperationAdmin",
+    "PauseAdmin",
+    "ProviderCallAdmin",
+    "ProviderStateAdmin",
+    "TaskAdmin",
+    "WorkerAdmin",
+]

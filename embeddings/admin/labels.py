@@ -51,6 +51,19 @@ def age(moment: datetime) -> str:
     return duration((timezone.now() - moment).total_seconds())
 
 
+def ahead(moment: datetime) -> str:
+    """In how long something will be, with the time itself: "in 3 h (18:00)"."""
+    local = timezone.localtime(moment)
+    exact = date_format(local, "DATETIME_FORMAT")
+    seconds = (moment - timezone.now()).total_seconds()
+    return format_html(
+        '<time class="embeddings-one-line" datetime="{}" title="{}">in {}</time>',
+        moment.isoformat(),
+        exact,
+        duration(max(seconds, 0)),
+    )
+
+
 def ago(moment: datetime | None) -> str:
     """The age, with the time itself for whoever points at it."""
     if moment is None:
