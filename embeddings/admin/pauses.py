@@ -66,7 +66,7 @@ class PauseAdmin(ActionButtons, ReadOnlyAdmin):
     actions = ("resume_pauses",)
     change_list_template = "embeddings/admin/pauses.html"
 
-    ordering = ("kind", "name")
+    ordering = ("kind", "name")  # type: ignore[assignment]
     list_display = ("what", "reason", "by", "since", "ends", "held", "go_on")
     fields = ("explained", "reason", "by", "created_at", "ends", "held")
 

@@ -36,7 +36,7 @@ def _held(condition: Q, most: int, using: str) -> Held:
     pending = tasks.filter(condition, status=Status.PENDING)[: most + 1].count()
     # No index leads to one target's tasks that wait for their time: so many of all are looked at.
     later = tasks.filter(status__in=[Status.SCHEDULED, Status.RATE_LIMITED])[:most]
-    counted: dict[str, Any] = later.aggregate(seen=Count("*"), mine=Count("*", filter=condition))
+    counted: dict[str, Any] = later.aggregate(seen=Count("pk"), mine=Count("pk", filter=condition))
     return Held(min(pending, most) + counted["mine"], pending > most or counted["seen"] >= most)
 
 

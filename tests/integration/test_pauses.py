@@ -23,7 +23,7 @@ from embeddings.search import lane
 from embeddings.worker.sweep import Sweep
 from tests.integration import sessions
 from tests.integration.conftest import child_of, counts, dummy, wait_until
-from tests.testapp.models import Memo, Post, Receipt, Word
+from tests.testapp.models import Doc, Memo, Post, Word
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 without_flush = pytest.fixture(scope="module", autouse=True)(sessions.without_flush)
@@ -178,6 +178,7 @@ def test_worker__killed_while_its_target_is_paused_leaves_tasks_that_wait(worker
     make_posts()
     wait_until(log.exists)
     pause(*OF_POSTS)
+    time.sleep(pauses.CACHE_SECONDS)
 
     os.kill(child_of(worker), signal.SIGKILL)
 
@@ -210,7 +211,7 @@ def test_drain__leaves_what_is_paused_in_every_database(drain, settings, named, 
 
 def test_drain__splits_nothing_while_everything_is_paused(drain):
     pause(Kind.EVERYTHING)
-    Receipt.objects.create(title="t", body="a long text")
+    Doc.objects.create(title="t", content="a long text")
 
     drain()
 
@@ -251,10 +252,10 @@ def test_drain__pings_no_provider_that_is_paused(drain):
     drain()
 
     assert limiter.due_probes(["default"]) == []
-    assert DummyProvider.requests == []
+    assert not DummyProvider.requests
     pauses.resume(Kind.PROVIDER, "default", by="ada")
     drain()
-    assert DummyProvider.requests == [("ping",)] or DummyProvider.requests == [["ping"]]
+    assert [list(texts) for texts in DummyProvider.requests] == [["ping"]]
 
 
 def test_operate__waits_while_everything_is_paused():
@@ -302,7 +303,7 @@ def test_search__of_a_paused_provider_goes_by_words(drain):
 
     assert found.degraded
     assert [post.title for post in found] == ["a red apple"]
-    assert DummyProvider.requests == []
+    assert not DummyProvider.requests
 
 
 @pytest.mark.parametrize("named", [(Kind.EVERYTHING, ""), OF_POSTS])
@@ -329,7 +330,7 @@ def test_create_now__says_that_it_is_paused(named):
         Post.objects.create_now(title="a")
 
     assert not Post.objects.exists()
-    assert DummyProvider.requests == []
+    assert not DummyProvider.requests
 
 
 def test_embed__immediately_says_that_the_provider_is_paused():
