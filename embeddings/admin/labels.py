@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from django.utils import timezone
@@ -52,15 +53,16 @@ def age(moment: datetime) -> str:
 
 
 def ahead(moment: datetime) -> str:
-    """In how long something will be, with the time itself: "in 3 h (18:00)"."""
-    local = timezone.localtime(moment)
+    """When something will be: "in 12 min", "at 18:00", "on Jan 31, 18:00"; with all of it for whoever points at it."""
+    local, now = timezone.localtime(moment), timezone.localtime()
+    seconds = (moment - now).total_seconds()
+    if seconds < 3_600:
+        said = f"in {duration(math.ceil(seconds))}"
+    else:
+        said = f"{local:at %H:%M}" if local.date() == now.date() else f"on {date_format(local, 'M j')}, {local:%H:%M}"
     exact = date_format(local, "DATETIME_FORMAT")
-    seconds = (moment - timezone.now()).total_seconds()
     return format_html(
-        '<time class="embeddings-one-line" datetime="{}" title="{}">in {}</time>',
-        moment.isoformat(),
-        exact,
-        duration(max(seconds, 0)),
+        '<time class="embeddings-one-line" datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, said
     )
 
 

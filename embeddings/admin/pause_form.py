@@ -25,10 +25,10 @@ ENDS = [
 
 def choices() -> list[Any]:
     """What can be paused, as "kind:name", in groups."""
-    providers = [(f"{Kind.PROVIDER}:{alias}", alias) for alias in conf.provider_aliases()]
+    providers = [(f"{Kind.PROVIDER}:{alias}", f"provider {alias}") for alias in conf.provider_aliases()]
     names = sorted(pauses.name_of(target) for target in registry.all_derived())
-    targets = [(f"{Kind.TARGET}:{name}", name) for name in names]
-    return [(f"{Kind.EVERYTHING}:", "Everything"), ("Provider", providers), ("Target", targets)]
+    targets = [(f"{Kind.TARGET}:{name}", f"target {name}") for name in names]
+    return [(f"{Kind.EVERYTHING}:", "everything"), ("Providers", providers), ("Targets", targets)]
 
 
 class PauseForm(forms.Form):

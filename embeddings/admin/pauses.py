@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +16,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import capfirst
@@ -48,15 +48,13 @@ MOST_COUNTED = 10_000
 
 
 class PauseChangeList(ChangeList):
-    """The list, with what each pause keeps waiting, and whether this user may lift it."""
+    """The list, with what each pause keeps waiting."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        may_resume = self.model_admin.has_set_permission(request)  # type: ignore[attr-defined]
         for pause in self.result_list:
             pause.held = stats.held(pause.kind, pause.name, most=MOST_COUNTED)
-            pause.may_resume = may_resume
 
 
 @admin.register(Pause)
@@ -75,6 +73,9 @@ class PauseAdmin(ActionButtons, ReadOnlyAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PauseChangeList
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [name for name in self.list_display if name != "go_on" or self.has_set_permission(request)]
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         pause: Any = super().get_object(request, object_id, from_field)
@@ -168,8 +169,7 @@ class PauseAdmin(ActionButtons, ReadOnlyAdmin):
     def _page(self, request: HttpRequest, template: str, form: PauseForm, **context: Any) -> HttpResponse:
         given = {**self.admin_site.each_context(request), "opts": self.opts, "form": form, "media": self.media}
         given |= {"next": request.POST.get("next") or request.GET.get("next") or "", "list_url": self._list_url()}
-        now = timezone.localtime()
-        given["now"] = f"{now:%Y-%m-%d %H:%M} ({now:%Z})"
+        given["now"] = _exact(timezone.localtime())
         return TemplateResponse(request, f"embeddings/admin/{template}.html", {**given, **context})
 
     def _next(self, request: HttpRequest) -> str:
@@ -207,7 +207,7 @@ class PauseAdmin(ActionButtons, ReadOnlyAdmin):
 
     @admin.display(description="")
     def go_on(self, pause: Any) -> str:
-        return resume_button(pause, self.admin_site.name) if pause.may_resume else ""
+        return resume_button(pause, self.admin_site.name)
 
 
 def resume_button(pause: Pause, site: str, then: str = "") -> str:
@@ -220,4 +220,8 @@ def resume_button(pause: Pause, site: str, then: str = "") -> str:
 def _ending(named: Pause) -> str:
     if named.ends_at is None:
         return "until somebody lifts it"
-    return f"until {date_format(timezone.localtime(named.ends_at), 'DATETIME_FORMAT')}"
+    return f"until {_exact(timezone.localtime(named.ends_at))}"
+
+
+def _exact(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} ({moment:%Z})"

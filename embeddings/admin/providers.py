@@ -11,7 +11,7 @@ from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import ngettext
@@ -48,7 +48,7 @@ class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
     actions = ("resume_providers",)
 
     ordering = ("alias",)
-    list_display = ("named", "state", "quota", "last_hour", "short_error", "controls")
+    list_display = ("named", "state_and_controls", "quota", "last_hour", "short_error")
     fields = (
         "alias",
         "explained",
@@ -71,20 +71,26 @@ class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
             state = _unknown(object_id)
         return state and _with(state, list(pauses.in_force()), self, request)
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Providers", **(extra_context or {})})
+
     @admin.display(description="provider")
     def named(self, state: ProviderState) -> str:
-        return format_html('{}<br><span class="quiet">{}</span>', state.alias, usage.described(state.alias))
+        return format_html("{}{}", state.alias, usage.described(state.alias))
 
     @admin.display(description="state")
-    def state(self, state: Any) -> str:
+    def state_and_controls(self, state: Any) -> str:
         now = state.availability
-        return format_html('{} <span class="embeddings-note">{}</span>', now.pill, now.note)
+        return format_html('{} {}<div class="embeddings-controls">{}</div>', now.pill, now.note, self.controls(state))
 
     @admin.display(description="state")
     def explained(self, state: Any) -> str:
-        return format_html("{} {} {}", self.state(state), state.availability.meaning, self.controls(state))
+        now = state.availability
+        note = format_html("{}. ", now.note) if now.note else ""
+        controls = self.controls(state)
+        return format_html('{} {}{}<div class="embeddings-controls">{}</div>', now.pill, note, now.meaning, controls)
 
-    @admin.display(description="quota, all workers together")
+    @admin.display(description="quota a minute")
     def quota(self, state: ProviderState) -> str:
         return usage.quota_use(state.alias)
 
@@ -110,7 +116,6 @@ class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
         url = reverse("admin:embeddings_providercall_changelist", current_app=self.admin_site.name)
         return format_html('<a href="{}?{}">All requests to it</a>', url, urlencode({"provider": state.alias}))
 
-    @admin.display(description="")
     def controls(self, state: Any) -> str:
         """Buttons and links for what the user may do. They send the form that the admin has on both pages."""
         site = self.admin_site.name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.utils.html import format_html, format_html_join
 
 from embeddings import conf, quotas
@@ -20,13 +22,14 @@ def settings_of(alias: str) -> ProviderSettings | None:
 
 
 def described(alias: str) -> str:
-    """ "text-embedding-3-small, 1,536 dimensions"; never an option, which may be a key."""
+    """ "text-embedding-3-small", "1,536 dimensions" on a line each; never an option, which may be a key."""
     settings = settings_of(alias)
-    return f"{settings.model_id}, {settings.dimensions:,} dimensions" if settings else "not configured"
+    lines = [settings.model_id, f"{settings.dimensions:,} dimensions"] if settings else ["not configured"]
+    return _in_lines(lines)
 
 
 def quota_use(alias: str) -> str:
-    """A line a quota: "requests 120 of 500 a minute"."""
+    """A line a quota, of all workers together: "120 of 500 requests"."""
     settings = settings_of(alias)
     given = (settings.requests_per_minute, settings.tokens_per_minute) if settings else (None, None)
     if settings is None or given == (None, None):
@@ -34,9 +37,9 @@ def quota_use(alias: str) -> str:
     used = quotas.usage(settings)
     if used is None:
         limits = [f"{limit:,} {name}" for name, limit in zip(("requests", "tokens"), given, strict=True) if limit]
-        return f"unknown: Redis is away ({', '.join(limits)} a minute)"
-    lines = ((_bar(count, limit), name, f"{count:,}", f"{limit:,}") for name, (count, limit) in sorted(used.items()))
-    return format_html_join("", '<span class="embeddings-line">{} {} {} of {} a minute</span>', lines)
+        return f"use unknown: Redis is away ({', '.join(limits)})"
+    lines = ((_bar(count, limit), f"{count:,}", f"{limit:,}", name) for name, (count, limit) in sorted(used.items()))
+    return format_html_join("", '<span class="embeddings-line">{} {} of {} {}</span>', lines)
 
 
 def last_hour(alias: str) -> str:
@@ -47,7 +50,7 @@ def last_hour(alias: str) -> str:
     requests = traffic.completed + traffic.failed
     if not requests:
         return "no requests"
-    return format_html_join("", '<span class="embeddings-line">{}</span>', ((line,) for line in _lines(traffic)))
+    return _in_lines(_lines(traffic))
 
 
 def _lines(traffic: Traffic) -> list[str]:
@@ -64,6 +67,10 @@ def _traffic(alias: str) -> Traffic | None:
         return provider_traffic(alias, hours=1.0, points=1)
     except NotImplementedError:
         return None
+
+
+def _in_lines(lines: Iterable[str]) -> str:
+    return format_html_join("", '<span class="embeddings-line">{}</span>', ((line,) for line in lines))
 
 
 def _seconds(seconds: float) -> str:
