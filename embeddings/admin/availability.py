@@ -37,6 +37,8 @@ class Availability:
     pill: SafeString
     note: str = ""
     meaning: str = ""
+    # Whether its last error is why.
+    is_troubled: bool = False
 
 
 def availability(state: ProviderState, pauses: Sequence[Pause]) -> Availability:
@@ -50,8 +52,8 @@ def availability(state: ProviderState, pauses: Sequence[Pause]) -> Availability:
     meaning = MEANING[Reason(state.blocked_reason)]
     if state.blocked_until is not None and state.blocked_until > timezone.now():
         pill = labels.pill(state.blocked_reason, f"blocked: {state.get_blocked_reason_display()}")
-        return Availability(pill, format_html("tried again {}", labels.ahead(state.blocked_until)), meaning)
-    return Availability(labels.pill("probing", "to be tried again now"), meaning=meaning)
+        return Availability(pill, format_html("tried again {}", labels.ahead(state.blocked_until)), meaning, True)
+    return Availability(labels.pill("probing", "to be tried again now"), "", meaning, True)
 
 
 def pause_of(alias: str, pauses: Sequence[Pause]) -> Pause | None:

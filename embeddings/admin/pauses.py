@@ -65,7 +65,7 @@ class PauseAdmin(ActionButtons, ReadOnlyAdmin):
     change_list_template = "embeddings/admin/pauses.html"
 
     ordering = ("kind", "name")  # type: ignore[assignment]
-    list_display = ("what", "reason", "by", "since", "ends", "held", "go_on")
+    list_display = ("what", "go_on", "reason", "by", "since", "ends", "held")
     fields = ("explained", "reason", "by", "created_at", "ends", "held")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pause]:

@@ -48,7 +48,7 @@ class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
     actions = ("resume_providers",)
 
     ordering = ("alias",)
-    list_display = ("named", "state_and_controls", "quota", "last_hour", "short_error")
+    list_display = ("named", "state_and_controls", "quota", "last_hour")
     fields = (
         "alias",
         "explained",
@@ -81,7 +81,9 @@ class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
     @admin.display(description="state")
     def state_and_controls(self, state: Any) -> str:
         now = state.availability
-        return format_html('{} {}<div class="embeddings-controls">{}</div>', now.pill, now.note, self.controls(state))
+        why = format_html('<div class="quiet">{}</div>', labels.shortened(state.last_error)) if now.is_troubled else ""
+        controls = self.controls(state)
+        return format_html('{} {}{}<div class="embeddings-controls">{}</div>', now.pill, now.note, why, controls)
 
     @admin.display(description="state")
     def explained(self, state: Any) -> str:
@@ -97,10 +99,6 @@ class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
     @admin.display(description="last hour")
     def last_hour(self, state: ProviderState) -> str:
         return usage.last_hour(state.alias)
-
-    @admin.display(description="last error")
-    def short_error(self, state: ProviderState) -> str:
-        return labels.shortened(state.last_error)
 
     @admin.display(description="model")
     def model_id(self, state: ProviderState) -> str:

@@ -297,10 +297,12 @@ def test_providers__say_who_paused_them_and_go_on_by_a_button(staff):
 
     assert re.search("paused by bob, ends in 10 min : a new key", words(html))
     assert f'formaction="{resume_url(found)}?next=' in html
+    assert "A bad key." not in html
     assert "Call it again now" not in html
     pauses.resume(Kind.PROVIDER, "default", by="bob")
     html = page(client, PROVIDERS)
     assert "Call it again now" in html
+    assert "A bad key." in html
     assert "kind=provider&amp;name=default" in html
 
 
