@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models.expressions import DatabaseDefault
 
-from embeddings import bulk, conf, immediate, jobs, ledger, metrics, model_ids, payload, registry, writer
+from embeddings import bulk, conf, immediate, jobs, ledger, metrics, model_ids, pauses, payload, registry, writer
 from embeddings.exceptions import ConfigurationError
 from embeddings.pipeline import storing
 from embeddings.pipeline.intake import Effect, Item, Settlement
@@ -62,6 +62,7 @@ def create_now(model: type[M], values: Mapping[str, Any], *, field: str | None, 
     if not conf.current().enabled:
         instance.save(force_insert=True, using=using)
         return instance
+    pauses.check(target.provider, target)
     provider = get_provider(target.provider)
     text = source_text(instance, target, provider)
     made = immediate.make(text, provider) if text.text else None

@@ -11,6 +11,7 @@
         ├── RateLimited             wait; nothing is wrong with the texts
         │   └── QuotaUsedUp         … as we found before asking
         ├── TransientError          try again; nothing is known to be wrong
+        │   └── Paused              … once an operator lets it go on
         ├── InputRejected           the provider will never take one of these texts
         │   └── InputTooLong        … because it is too long
         └── ProviderMisconfigured   no request can work until somebody changes something
@@ -88,6 +89,10 @@ class TransientError(ProviderError):
         """`retry_after` is the provider's own wish, in seconds from now, when it gave one."""
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Paused(TransientError):
+    """An operator has paused it."""
 
 
 class InputRejected(ProviderError):

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from embeddings import limiter, metrics, quotas
+from embeddings import limiter, metrics, pauses, quotas
 from embeddings.batching import estimate_tokens
 from embeddings.exceptions import InputTooLong, ProviderError, RateLimited, TransientError
 from embeddings.failure import Failure
@@ -30,7 +30,7 @@ class Made:
 def make(text: SourceText, provider: Provider) -> Made:
     """Ask once, without a retry; a text that the provider finds too long is cut. Raises the ProviderError.
 
-    A provider that workers leave alone for now is not asked.
+    A provider that workers leave alone for now, or that is paused, is not asked.
     """
     wanted = text.text
     for _ in range(remedies.MAX_CUTS):
@@ -47,6 +47,7 @@ def _made(embedded: Embedded, text: SourceText, sent: str) -> Made:
 
 def _ask(text: str, provider: Provider) -> Embedded:
     alias = provider.alias
+    pauses.check(alias)
     if not limiter.open_lanes([alias]) and not limiter.take_probe(alias):
         raise TransientError(f"Provider {alias!r} is left alone for now, after failures or a rate limit; try later.")
     estimated = estimate_tokens(text)

@@ -11,10 +11,11 @@ from contextlib import suppress
 from typing import cast
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.dispatch import receiver
 from redis.exceptions import RedisError
 from rq import Queue, get_current_job
 
-from embeddings import alerts, broker, conf, heartbeats, ledger, live
+from embeddings import alerts, broker, conf, heartbeats, ledger, live, pauses
 from embeddings.failure import Failure
 from embeddings.pipeline import Drain
 
@@ -88,6 +89,12 @@ def poke(*, is_coalesced: bool = True, patience_seconds: float = broker.TIMEOUT_
 def poke_operator(*, is_coalesced: bool = True, patience_seconds: float = broker.TIMEOUT_SECONDS) -> bool:
     """Tell a worker that there is an operation to go on with; as `poke` in all else."""
     return _tell(OPERATE, is_coalesced=is_coalesced, patience_seconds=patience_seconds)
+
+
+@receiver(pauses.lifted)
+def _poke_what_waited(**kwargs: object) -> None:
+    poke(is_coalesced=False)
+    poke_operator(is_coalesced=False)
 
 
 def _tell(job: Callable[[], None] | str, *, is_coalesced: bool, patience_seconds: float) -> bool:

@@ -1,7 +1,7 @@
-"""Whether a provider may be called now: cooldowns after a rate limit, the circuit, pauses after a wrong configuration.
+"""Whether a provider may be called now: cooldowns after a rate limit, the circuit, blocks after a wrong configuration.
 
 The state is one row a provider in the first of EMBEDDINGS["DATABASES"], shared by all workers and judged by the
-database's clock.
+database's clock. What operators have paused (`embeddings.pauses`) is never called.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from django.db import transaction
 from django.db.models import Case, DateTimeField, F, Q, QuerySet, When
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Greatest, Now
+from django.utils.text import capfirst
 
-from embeddings import conf
+from embeddings import audit, conf, pauses
 from embeddings.models import ProviderState
 
 # Cooldown after a 429 that does not say how long to wait.
@@ -29,7 +30,7 @@ Reason = ProviderState.Reason
 
 def open_lanes(aliases: Iterable[str]) -> list[str]:
     """Those of the providers that may be called now, in their order."""
-    aliases = list(aliases)
+    aliases = pauses.open_providers(aliases)
     blocked = _states().filter(alias__in=aliases).exclude(blocked_reason="")
     closed = set(blocked.exclude(_IS_OVER, blocked_reason=Reason.RATE_LIMIT).values_list("alias", flat=True))
     return [alias for alias in aliases if alias not in closed]
@@ -39,14 +40,15 @@ def is_open_to_searches(alias: str) -> bool:
     """Whether a search may ask the provider once: a rate limit, which a backfill may have met, does not forbid it.
 
     Nor does a block whose time is over: workers probe such a provider only when they have tasks for it, which may be
-    never, and the search is a probe of its own.
+    never, and the search is a probe of its own. A pause of the provider does, one of everything is about workers.
     """
-    return not _states().filter(alias=alias, blocked_reason__in=_NEEDS_PROBE, blocked_until__gt=Now()).exists()
+    blocked = _states().filter(alias=alias, blocked_reason__in=_NEEDS_PROBE, blocked_until__gt=Now())
+    return not (pauses.is_provider_paused(alias) or blocked.exists())
 
 
 def due_probes(aliases: Iterable[str]) -> list[str]:
     """Those of the providers with an open circuit that it is time to ping."""
-    due = _states().filter(_IS_OVER, alias__in=list(aliases), blocked_reason__in=_NEEDS_PROBE)
+    due = _states().filter(_IS_OVER, alias__in=pauses.open_providers(aliases), blocked_reason__in=_NEEDS_PROBE)
     return list(due.order_by("alias").values_list("alias", flat=True))
 
 
@@ -65,9 +67,9 @@ def succeeded(alias: str) -> None:
     """A request was answered: the provider works."""
     troubled = _states().filter(alias=alias).exclude(blocked_reason="", failures_in_a_row=0)
     # A cooldown that still runs stays: the answer may be to a request sent before the 429.
-    troubled.exclude(blocked_reason=Reason.RATE_LIMIT, blocked_until__gt=Now()).update(
-        blocked_until=None, blocked_reason="", failures_in_a_row=0, updated_at=Now()
-    )
+    troubled = troubled.exclude(blocked_reason=Reason.RATE_LIMIT, blocked_until__gt=Now())
+    if troubled.exists():
+        _unblock(troubled, "it answers again")
 
 
 def rate_limited(alias: str, retry_after: float | None, message: str) -> datetime:
@@ -97,10 +99,9 @@ def end_wait_for_quota(alias: str) -> bool:
     return waiting.update(blocked_until=None, blocked_reason="", updated_at=Now()) == 1
 
 
-def resume(alias: str) -> bool:
-    """Let the provider be called at once, whatever blocks it; returns whether anything did."""
-    blocked = _states().filter(alias=alias).exclude(blocked_reason="")
-    return blocked.update(blocked_until=None, blocked_reason="", failures_in_a_row=0, updated_at=Now()) == 1
+def resume(alias: str, *, by: str = "") -> bool:
+    """Let the provider be called at once, whatever blocks it (but a pause); returns whether anything did."""
+    return _unblock(_states().filter(alias=alias).exclude(blocked_reason=""), "somebody asked for it", by)
 
 
 def transient_failure(alias: str, message: str, *, retry_after: float = 0.0) -> int:
@@ -131,19 +132,43 @@ def misconfigured(alias: str, message: str, *, is_prolonged: bool = True) -> Non
 
 
 def _block(alias: str, reason: str, until: CombinedExpression, message: str) -> datetime:
-    """Close the provider's lane; a block that lasts longer already keeps its end."""
+    """Close the provider's lane; a block that lasts longer already keeps its end.
+
+    A rate limit does not take the place of a circuit or a wrong configuration: these end with a probe only.
+    """
     _states().get_or_create(alias=alias)
     later = Case(
         When(Q(blocked_until__isnull=False), then=Greatest(F("blocked_until"), until)),
         default=until,
         output_field=DateTimeField(),
     )
-    state = _states().filter(alias=alias)
-    with transaction.atomic(using=state.db):  # Another worker's success may lift the block at once.
-        state.update(blocked_until=later, blocked_reason=reason, last_error=message, updated_at=Now())
-        blocked_until = state.get().blocked_until
+    states = _states().filter(alias=alias)
+    with transaction.atomic(using=states.db):
+        before = states.select_for_update().get()
+        if reason == Reason.RATE_LIMIT and before.blocked_reason in _NEEDS_PROBE:
+            reason, message = before.blocked_reason, before.last_error
+        states.update(blocked_until=later, blocked_reason=reason, last_error=message, updated_at=Now())
+        if reason in _NEEDS_PROBE and reason != before.blocked_reason:
+            why = f"{capfirst(Reason(reason).label)}: {message}"
+            audit.record(audit.Kind.BLOCKED, why, subject=f"provider {alias}", reason=reason)
+        blocked_until = states.get().blocked_until
     assert blocked_until is not None
     return blocked_until
+
+
+def _unblock(states: QuerySet[ProviderState], why: str, by: str = "") -> bool:
+    """Open the lane of the provider among `states`, if there is one; that a mere cooldown is over is no news."""
+    with transaction.atomic(using=states.db):
+        before = states.select_for_update().first()
+        if before is None:
+            return False
+        _states().filter(pk=before.pk).update(
+            blocked_until=None, blocked_reason="", failures_in_a_row=0, updated_at=Now()
+        )
+        if by or before.blocked_reason in _NEEDS_PROBE:
+            message = f"Provider {before.alias} may be called again: {why}."
+            audit.record(audit.Kind.UNBLOCKED, message, subject=f"provider {before.alias}", by=by)
+    return True
 
 
 def _states() -> QuerySet[ProviderState]:

@@ -48,9 +48,9 @@ def cancel(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> 
     return Changed(changed, total - changed)
 
 
-def resume_provider(alias: str) -> bool:
-    """Let a provider be called at once, whatever blocks it; returns whether anything did."""
-    is_resumed = limiter.resume(alias)
+def resume_provider(alias: str, *, by: str = "") -> bool:
+    """Let a provider be called at once, whatever blocks it (but a pause); returns whether anything did."""
+    is_resumed = limiter.resume(alias, by=by)
     if is_resumed:
         for using in conf.current().databases:
             ledger.hasten(alias, using=using)

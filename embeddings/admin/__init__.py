@@ -11,6 +11,7 @@ from embeddings.admin.live import LiveSettingsAdmin
 from embeddings.admin.operations import OperationAdmin
 from embeddings.admin.overview import OverviewAdmin
 from embeddings.admin.panel import EmbeddedAdmin
+from embeddings.admin.pauses import PauseAdmin
 from embeddings.admin.providers import ProviderStateAdmin
 from embeddings.admin.tasks import TaskAdmin
 from embeddings.admin.workers import WorkerAdmin
@@ -24,6 +25,7 @@ __all__ = [
     "LiveSettingsAdmin",
     "OperationAdmin",
     "OverviewAdmin",
+    "PauseAdmin",
     "ProviderCallAdmin",
     "ProviderStateAdmin",
     "TaskAdmin",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from django.utils import timezone
@@ -43,6 +44,20 @@ def left(eta_seconds: float | None) -> str:
 def age(moment: datetime) -> str:
     """How long ago something was, as a duration."""
     return duration((timezone.now() - moment).total_seconds())
+
+
+def ahead(moment: datetime) -> str:
+    """When something will be: "in 12 min", "at 18:00", "on Jan 31, 18:00"; with all of it for whoever points at it."""
+    local, now = timezone.localtime(moment), timezone.localtime()
+    seconds = (moment - now).total_seconds()
+    if seconds < 3_600:
+        said = f"in {duration(math.ceil(seconds))}"
+    else:
+        said = f"{local:at %H:%M}" if local.date() == now.date() else f"on {date_format(local, 'M j')}, {local:%H:%M}"
+    exact = date_format(local, "DATETIME_FORMAT")
+    return format_html(
+        '<time class="embeddings-one-line" datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, said
+    )
 
 
 def ago(moment: datetime | None) -> str:

@@ -1,72 +1,143 @@
-"""Providers: whether they may be called now, what they said last, and a button to call them at once."""
+"""Providers: whether they may be called now, what they use, and buttons to pause, resume and call them at once."""
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlencode
+
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.utils import quote
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils import timezone
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import ngettext
 
-from embeddings import operations
-from embeddings.admin import labels
+from embeddings import conf, operations, pauses
+from embeddings.admin import labels, usage
+from embeddings.admin.availability import availability, pause_of
 from embeddings.admin.buttons import ActionButtons
+from embeddings.admin.pauses import resume_button
 from embeddings.admin.readonly import ReadOnlyAdmin
-from embeddings.models import ProviderState
+from embeddings.models import Pause, ProviderState
 
-Reason = ProviderState.Reason
 
-MEANING = {
-    Reason.RATE_LIMIT: "It asked to slow down, or its quota is used up. Its tasks wait and go on by themselves.",
-    Reason.CIRCUIT: (
-        "It failed several times in a row, and nothing is sent to it. It is asked for one harmless vector from time "
-        "to time; once it answers, everything goes on by itself. No attempt is charged meanwhile."
-    ),
-    Reason.CONFIGURATION: (
-        "It refuses every request: a wrong key, model or number of dimensions. "
-        "Correct EMBEDDING_PROVIDERS and restart the workers; its tasks then go on by themselves."
-    ),
-}
+class ProviderChangeList(ChangeList):
+    """Every configured provider, in the order of the settings, then those that are not configured any more.
+
+    Who has never had trouble has no row.
+    """
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows = {state.alias: state for state in self.queryset}
+        aliases = [*conf.provider_aliases(), *(alias for alias in rows if alias not in conf.provider_aliases())]
+        in_force = list(pauses.in_force())
+        states = [rows.get(alias) or _unknown(alias) for alias in aliases]
+        self.result_list: Any = [_with(state, in_force, self.model_admin, request) for state in states]
+        self.result_count = self.full_result_count = len(states)
 
 
 @admin.register(ProviderState)
 class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
-    """A provider is listed once something went wrong with it."""
+    """Read from the settings, the rows of those with trouble, and what operators have paused."""
 
     actions = ("resume_providers",)
 
     ordering = ("alias",)
-    list_display = ("alias", "availability", "failures_in_a_row", "short_error", "updated")
-    fields = ("alias", "explained_availability", "blocked_until", "failures_in_a_row", "last_error", "updated_at")
+    list_display = ("named", "state_and_controls", "quota", "last_hour")
+    fields = (
+        "alias",
+        "explained",
+        "backend",
+        "model_id",
+        "quota",
+        "last_hour",
+        "requests",
+        "failures_in_a_row",
+        "last_error",
+        "updated_at",
+    )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ProviderChangeList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        state = super().get_object(request, object_id, from_field)
+        if state is None and object_id in conf.provider_aliases():
+            state = _unknown(object_id)
+        return state and _with(state, list(pauses.in_force()), self, request)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Providers", **(extra_context or {})})
+
+    @admin.display(description="provider")
+    def named(self, state: ProviderState) -> str:
+        return format_html("{}{}", state.alias, usage.described(state.alias))
 
     @admin.display(description="state")
-    def availability(self, state: ProviderState) -> str:
-        if not state.blocked_reason:
-            return labels.pill("available", "available")
-        if state.blocked_until is not None and state.blocked_until <= timezone.now():
-            return labels.pill("probing", "to be tried again now")
-        return labels.pill(state.blocked_reason, f"blocked: {state.get_blocked_reason_display()}")
+    def state_and_controls(self, state: Any) -> str:
+        now = state.availability
+        why = format_html('<div class="quiet">{}</div>', labels.shortened(state.last_error)) if now.is_troubled else ""
+        controls = self.controls(state)
+        return format_html('{} {}{}<div class="embeddings-controls">{}</div>', now.pill, now.note, why, controls)
 
     @admin.display(description="state")
-    def explained_availability(self, state: ProviderState) -> str:
-        meaning = MEANING[Reason(state.blocked_reason)] if state.blocked_reason else "It may be called."
-        return format_html("{} {} {}", self.availability(state), meaning, self.buttons(state))
+    def explained(self, state: Any) -> str:
+        now = state.availability
+        note = format_html("{}. ", now.note) if now.note else ""
+        controls = self.controls(state)
+        return format_html('{} {}{}<div class="embeddings-controls">{}</div>', now.pill, note, now.meaning, controls)
 
-    @admin.display(description="last error")
-    def short_error(self, state: ProviderState) -> str:
-        return labels.shortened(state.last_error)
+    @admin.display(description="quota a minute")
+    def quota(self, state: ProviderState) -> str:
+        return usage.quota_use(state.alias)
 
-    @admin.display(description="updated")
-    def updated(self, state: ProviderState) -> str:
-        return labels.ago(state.updated_at)
+    @admin.display(description="last hour")
+    def last_hour(self, state: ProviderState) -> str:
+        return usage.last_hour(state.alias)
+
+    @admin.display(description="model")
+    def model_id(self, state: ProviderState) -> str:
+        return usage.described(state.alias)
+
+    @admin.display(description="backend")
+    def backend(self, state: ProviderState) -> str:
+        settings = usage.settings_of(state.alias)
+        return settings.backend if settings else labels.NONE
+
+    @admin.display(description="last requests")
+    def requests(self, state: ProviderState) -> str:
+        url = reverse("admin:embeddings_providercall_changelist", current_app=self.admin_site.name)
+        return format_html('<a href="{}?{}">All requests to it</a>', url, urlencode({"provider": state.alias}))
+
+    def controls(self, state: Any) -> str:
+        """Buttons and links for what the user may do. They send the form that the admin has on both pages."""
+        site = self.admin_site.name
+        change = reverse("admin:embeddings_providerstate_change", args=[quote(state.alias)], current_app=site)
+        pause, may_pause, may_call = state.paused_by, state.may_pause, state.may_call
+        call = (
+            '<button type="submit" class="button" name="_action" value="resume_providers" formaction="{}">{}</button>'
+        )
+        parts: list[str] = []
+        if may_call and state.blocked_reason and not pause:
+            parts.append(format_html(call, change, "Call it again now"))
+        if may_pause and pause:
+            parts.append(resume_button(pause, site, then=state.shown_on))
+        elif may_pause and state.alias in conf.provider_aliases():
+            named = urlencode({"kind": Pause.Kind.PROVIDER, "name": state.alias, "next": state.shown_on})
+            url = reverse("admin:embeddings_pause_pause", current_app=site)
+            parts.append(format_html('<a class="button" href="{}?{}">Pause…</a>', url, named))
+        return format_html("{}" * len(parts), *parts) if parts else ""
 
     @admin.action(description="Call selected providers again now", permissions=["resume"])
     def resume_providers(self, request: HttpRequest, queryset: QuerySet[ProviderState]) -> None:
+        by = request.user.get_username()
         blocked = list(queryset.exclude(blocked_reason=""))
-        resumed = [state for state in blocked if operations.resume_provider(state.alias)]
+        resumed = [state for state in blocked if operations.resume_provider(state.alias, by=by)]
         if resumed:
             LogEntry.objects.log_actions(request.user.pk, resumed, CHANGE, "Called again by hand.")  # type: ignore[arg-type]
         done = ngettext("%d provider may be called again.", "%d providers may be called again.", len(resumed))
@@ -80,3 +151,18 @@ class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
 
     def possible_actions(self, obj: ProviderState) -> dict[str, str]:
         return {"resume_providers": "Call it again now"} if obj.blocked_reason else {}
+
+
+def _unknown(alias: str) -> ProviderState:
+    """What is shown of a provider without a row: it may be called."""
+    return ProviderState(alias=alias)
+
+
+def _with(state: Any, in_force: list[Pause], admin_: Any, request: HttpRequest) -> Any:
+    """The state with what this user sees of it, and may do."""
+    state.availability = availability(state, in_force)
+    state.paused_by = pause_of(state.alias, in_force)
+    state.may_pause = request.user.has_perm("embeddings.set_pause")
+    state.may_call = admin_.has_resume_permission(request)
+    state.shown_on = request.path
+    return state

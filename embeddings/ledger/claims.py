@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest, Now
 
-from embeddings import conf, tally
+from embeddings import conf, pauses, tally
 from embeddings.backoff import retry_delay
 from embeddings.failure import Failure
 from embeddings.ledger.records import Claim, Completion
@@ -33,20 +33,31 @@ def claim(
     or_more: bool = False,
     using: str = DEFAULT_DB_ALIAS,
 ) -> list[Claim]:
-    """Take up to `limit` pending tasks of a provider, the most urgent first.
+    """Take up to `limit` pending tasks of a provider, the most urgent first; none of a paused target.
 
     They were in hand at `crashes` deaths of workers, or at more of them.
     """
     most = _ANY_CRASHES if or_more else crashes
     params = {"provider": provider, "limit": limit, "crashes": crashes, "most_crashes": most}
-    return _claim("claim", params, worker, using)
+    targets = pauses.open_targets([provider], using)
+    if targets is None:
+        return _claim("claim", params, worker, using)
+    params |= {"content_types": [target[0] for target in targets], "fields": [target[1] for target in targets]}
+    return _claim("claim_open", params, worker, using) if targets else []
 
 
 def claim_ids(
     ids: Collection[int], providers: Collection[str], *, worker: str, using: str = DEFAULT_DB_ALIAS
 ) -> list[Claim]:
-    """Take exactly these tasks, as far as they are of these providers, wait, and nobody holds them."""
-    return _claim("claim_ids", {"ids": list(ids), "providers": list(providers)}, worker, using)
+    """Take exactly these tasks, as far as they are of these providers, wait, are not paused, and nobody holds them."""
+    paused = pauses.paused_targets(using)
+    params = {
+        "ids": list(ids),
+        "providers": list(providers),
+        "paused_content_types": [content_type_id for content_type_id, _ in paused],
+        "paused_fields": [field for _, field in paused],
+    }
+    return _claim("claim_ids", params, worker, using)
 
 
 def _claim(statement: str, params: dict[str, Any], worker: str, using: str) -> list[Claim]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models.functions import Now
 
-from embeddings import audit, conf, tally
+from embeddings import audit, conf, pauses, tally
 from embeddings.ledger.statements import execute, move, tasks_of
 from embeddings.models import WAITING, Status, WorkerStatus
 
@@ -77,12 +77,25 @@ def _tell(crashed: list[tuple[int, str, str, str]], using: str) -> None:
 
 def has_suspects(providers: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether tasks of these providers wait that were in hand at a worker's death."""
+    targets = pauses.open_targets(providers, using)
+    if targets is not None:
+        return _has_open(targets, 1, using)
     return tasks_of(using).filter(status=Status.PENDING, provider__in=providers, crashes__gt=0).exists()
 
 
 def has_claimable(providers: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether a claim for one of these providers would find a task."""
+    targets = pauses.open_targets(providers, using)
+    if targets is not None:
+        return _has_open(targets, 0, using)
     pending = tasks_of(using).filter(status=Status.PENDING, provider__in=providers)
     fit = pending.select_for_update(skip_locked=True)
     with transaction.atomic(using=using):
         return bool(fit.values_list("pk", flat=True)[:1])
+
+
+def _has_open(targets: Sequence[tuple[int, str, str]], crashes: int, using: str) -> bool:
+    """Whether one of these targets has a task that a claim would find, with at least so many crashes."""
+    content_types, fields, providers = (list(column) for column in zip(*targets, strict=True)) if targets else ([],) * 3
+    params = {"content_types": content_types, "fields": fields, "providers": providers, "crashes": crashes}
+    return bool(targets and execute("find_open", params, using))

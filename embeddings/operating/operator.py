@@ -13,7 +13,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from embeddings import conf, jobs, timeouts
+from embeddings import conf, jobs, pauses, timeouts
 from embeddings.exceptions import ConfigurationError
 from embeddings.failure import Failure
 from embeddings.models import EmbeddingOperation
@@ -35,7 +35,7 @@ ROLLOUT_SECONDS = 30.0
 def operate() -> None:
     """The job of an operator's poke."""
     worker, stop = jobs.begin(jobs.OPERATE)
-    if not conf.current().enabled:
+    if not conf.current().enabled or pauses.is_everything_paused():
         return
     Operator(worker, seconds=SECONDS, stop=stop).run()
     if any(EmbeddingOperation.objects.using(using).free().exists() for using in conf.current().databases):
@@ -65,7 +65,7 @@ class Operator:
                     self._work(operation, using)
 
     def _is_over(self) -> bool:
-        return self._stop() or time.monotonic() >= self._deadline
+        return self._stop() or time.monotonic() >= self._deadline or pauses.is_everything_paused()
 
     def _take(self, using: str) -> EmbeddingOperation | None:
         """The next operation, under a lease."""

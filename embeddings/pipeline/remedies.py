@@ -55,6 +55,7 @@ def learn(pong: Pong) -> None:
         case None:
             limiter.succeeded(alias)
         case RateLimited() as error:
+            limiter.succeeded(alias)  # It works, and has enough for now.
             limiter.rate_limited(alias, error.retry_after, str(error))
         case ProviderMisconfigured() as error:
             limiter.misconfigured(alias, str(error))

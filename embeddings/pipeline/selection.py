@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from embeddings import conf, ledger, limiter
+from embeddings import conf, ledger, limiter, pauses
 from embeddings.exceptions import ConfigurationError
 from embeddings.ledger import Claim
 from embeddings.providers import get_provider
@@ -51,8 +51,12 @@ def suspects_at_once() -> int:
 
 
 def lanes_with(providers: Iterable[str]) -> list[str]:
-    """What to claim for: texts to split first, which gives the providers something to do; none with the app off."""
-    return [NO_PROVIDER, *providers] if conf.current().enabled else []
+    """What to claim for: texts to split first, which gives the providers something to do.
+
+    None with the app off, or everything paused.
+    """
+    is_open = conf.current().enabled and not pauses.is_everything_paused()
+    return [NO_PROVIDER, *providers] if is_open else []
 
 
 def limit(lane: str) -> int:

@@ -8,11 +8,12 @@ at all other times what one bucket of a minute's quota that refills evenly would
 from __future__ import annotations
 
 from embeddings import conf
+from embeddings.conf import ProviderSettings
 from embeddings.providers import Provider
 from embeddings.quotas import local, shared
 from embeddings.quotas.waits import Use, per_window, seconds_to_wait
 
-__all__ = ["correct", "request_tokens", "seconds_to_wait", "spend", "take"]
+__all__ = ["correct", "request_tokens", "seconds_to_wait", "spend", "take", "usage"]
 
 # A request holds at most this part of a window's tokens: what refills in a second, for which a worker can wait with
 # its tasks in hand. And what is left over of a window, less than one more request, is little.
@@ -65,13 +66,25 @@ def request_tokens(provider: Provider) -> int:
     return max(1, min(provider.max_request_tokens, wanted))
 
 
+def usage(provider: ProviderSettings) -> dict[str, tuple[int, int]] | None:
+    """{"requests" or "tokens": (used within the last minute, quota of a minute)} of the quotas that there are.
+
+    None while Redis, which counts for all workers, is away. Never raises.
+    """
+    uses = _uses(provider, requests=1, tokens=1)
+    used = shared.attempt(lambda: [shared.used(use) for use in uses]) if uses else []
+    if used is None:
+        return None
+    return {use.key.rpartition("/")[2]: (count, use.limit) for use, count in zip(uses, used, strict=True)}
+
+
 def _spend(uses: list[Use]) -> None:
     if uses:
         local.spend(uses)
         shared.attempt(lambda: shared.spend(uses))
 
 
-def _uses(provider: Provider, *, requests: int, tokens: int) -> list[Use]:
+def _uses(provider: Provider | ProviderSettings, *, requests: int, tokens: int) -> list[Use]:
     """What is used of the quotas that the provider has. Tokens first: they are what mostly runs out."""
     asked = [("tokens", provider.tokens_per_minute, tokens), ("requests", provider.requests_per_minute, requests)]
     place = f"{conf.current().queue}/{provider.alias}"  # of one project among those that share a Redis

@@ -68,6 +68,11 @@ def spend(uses: list[Use]) -> None:
         _add(use.key, use.cost)
 
 
+def used(use: Use) -> int:
+    """How much of the quota is used just now. Raises RedisError or OSError."""
+    return waits.used(_storage().get_sliding_window(use.key, waits.WINDOW_SECONDS))
+
+
 def _seconds_until_free(use: Use) -> float:
     state = _storage().get_sliding_window(use.key, waits.WINDOW_SECONDS)
     return waits.seconds_until_free(state, use.limit, use.cost)

@@ -34,6 +34,12 @@ def per_window(per_minute: int) -> int:
     return max(1, per_minute * WINDOW_SECONDS // 60)
 
 
+def used(state: State) -> int:
+    """How much counts as used now: the previous window's count fades evenly, rounded down."""
+    previous, previous_seconds, present, _ = state
+    return math.floor(previous * previous_seconds / WINDOW_SECONDS) + present
+
+
 def seconds_until_free(state: State, limit: int, cost: int) -> float:
     """Seconds until `cost` is free if nobody else takes it; 0.0 if it is free now.
 

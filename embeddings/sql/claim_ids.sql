@@ -1,5 +1,5 @@
 -- Take the given tasks under a lease, for work that is done in the saving process itself (no queue), as far as their
--- providers may be called.
+-- providers may be called and their targets are not paused.
 UPDATE embeddings_embeddingtask AS task SET
     status = 'processing',
     worker = %(worker)s,
@@ -13,6 +13,8 @@ WHERE id = ANY(ARRAY(
     SELECT id FROM embeddings_embeddingtask
     WHERE id = ANY(%(ids)s) AND provider = ANY(%(providers)s) AND (
         status IN ('pending', 'scheduled') OR status = 'rate_limited' AND available_at <= clock_timestamp()
+    ) AND (content_type_id, field) NOT IN (
+        SELECT * FROM unnest(%(paused_content_types)s::int[], %(paused_fields)s::text[])
     )
     ORDER BY sort_key
     FOR UPDATE SKIP LOCKED

@@ -8,6 +8,7 @@ from embeddings.stats.census import Coverage, LedgerCounts, Preview, coverage, l
 from embeddings.stats.chunks import ChunkProgress, chunk_progress
 from embeddings.stats.condition import Condition, Level, condition, conditions, per_second
 from embeddings.stats.failures import MOST_GROUPS, Failures, failures
+from embeddings.stats.held import Held, held
 from embeddings.stats.in_hand import InHand, in_hand
 from embeddings.stats.ledger_health import LedgerHealth, ledger_health
 from embeddings.stats.situation import Situation, situation
@@ -25,6 +26,7 @@ __all__ = [
     "Condition",
     "Coverage",
     "Failures",
+    "Held",
     "InHand",
     "LedgerCounts",
     "LedgerHealth",
@@ -45,6 +47,7 @@ __all__ = [
     "coverage",
     "eta_seconds",
     "failures",
+    "held",
     "in_hand",
     "ledger_counts",
     "ledger_health",

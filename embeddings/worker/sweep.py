@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import time
 
-from embeddings import alerts, cleanup, conf, heartbeats, jobs, ledger, limiter, live, metrics, registry, timeouts
+from embeddings import (
+    alerts,
+    cleanup,
+    conf,
+    heartbeats,
+    jobs,
+    ledger,
+    limiter,
+    live,
+    metrics,
+    pauses,
+    registry,
+    timeouts,
+)
 from embeddings.models import EmbeddingOperation
+from embeddings.pipeline import selection
 from embeddings.worker.databases import errors_logged
 from embeddings.worker.patience import ANSWER_SECONDS
 
@@ -36,6 +50,7 @@ class Sweep:
             live.refresh(max_age_seconds=0)
             self._free()
             metrics.hand_over()
+            pauses.end_due()
             self._poke(is_coalesced=is_coalesced)
             self._poke_operator(is_coalesced=is_coalesced)
             alerts.keep_watch()
@@ -70,15 +85,15 @@ class Sweep:
         self._may_have_leftovers = True
 
     def _poke(self, *, is_coalesced: bool) -> None:
-        if not conf.current().enabled:
-            return
         aliases = conf.provider_aliases()
-        lanes = [registry.NO_PROVIDER, *limiter.open_lanes(aliases), *limiter.due_probes(aliases)]
+        lanes = selection.lanes_with([*limiter.open_lanes(aliases), *limiter.due_probes(aliases)])
         if any(ledger.has_claimable(lanes, using=using) for using in conf.current().databases):
             jobs.poke(is_coalesced=is_coalesced, patience_seconds=ANSWER_SECONDS)
 
     def _poke_operator(self, *, is_coalesced: bool) -> None:
-        databases = conf.current().databases if conf.current().enabled else ()
+        if not conf.current().enabled or pauses.is_everything_paused():
+            return
+        databases = conf.current().databases
         if any(EmbeddingOperation.objects.using(using).free().exists() for using in databases):
             jobs.poke_operator(is_coalesced=is_coalesced, patience_seconds=ANSWER_SECONDS)
 

@@ -601,7 +601,9 @@ class TestWorkers:
 
 
 class TestProviders:
-    def test_list__says_whether_it_may_be_called(self, admin_client):
+    def test_list__says_whether_it_may_be_called(self, admin_client, settings):
+        one = settings.EMBEDDING_PROVIDERS["default"]
+        settings.EMBEDDING_PROVIDERS = dict.fromkeys(["fresh", "fine", "slow", "down"], one)
         later, earlier = timezone.now() + timedelta(minutes=1), timezone.now() - timedelta(minutes=1)
         ProviderState.objects.create(alias="fine")
         ProviderState.objects.create(alias="slow", blocked_reason="rate_limit", blocked_until=later)
@@ -610,10 +612,12 @@ class TestProviders:
         html = page(admin_client, reverse("admin:embeddings_providerstate_changelist"))
 
         assert re.findall(r"embeddings-pill[^>]*>([^<]*)<", html) == [
-            "to be tried again now",
+            "available",
             "available",
             "blocked: rate limit",
+            "to be tried again now",
         ]
+        assert not ProviderState.objects.filter(alias="fresh").exists()
 
     def test_detail__says_what_to_do(self, admin_client):
         state = ProviderState.objects.create(

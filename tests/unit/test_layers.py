@@ -22,6 +22,7 @@ ROWS: list[set[str]] = [
     {"derived", "audit"},
     {"registry", "context"},
     {"fields", "text", "payload"},
+    {"pauses"},
     {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts"},
     {"live"},
     {"writer", "chunking.rows", "census"},

@@ -123,3 +123,15 @@ def test_seconds_to_wait__is_never_longer_than_until_the_quota_is_whole(
     seconds = seconds_to_wait(Remaining(limit, left, reset), needed)
 
     assert 0 <= seconds <= max(0.0, reset) * (1 + 1e-9) or (seconds == 0 and math.isnan(reset))
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ((0, 0.0, 7, 70.0), 7),
+        # Half of the previous window's count, rounded down.
+        ((9, 30.0, 2, 90.0), 6),
+    ],
+)
+def test_used__adds_what_is_left_of_the_previous_window(state, expected):
+    assert waits.used(state) == expected

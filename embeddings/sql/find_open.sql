@@ -1,0 +1,13 @@
+-- A task that a claim of the given open targets would find (claim_open.sql), with at least so many crashes.
+SELECT found.id
+FROM unnest(%(content_types)s::int[], %(fields)s::text[], %(providers)s::text[])
+        AS target (content_type_id, field, provider),
+    LATERAL (
+        SELECT id FROM embeddings_embeddingtask
+        WHERE status = 'pending' AND content_type_id = target.content_type_id AND field = target.field
+            AND provider = target.provider AND crashes >= %(crashes)s
+        ORDER BY crashes, sort_key
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) AS found
+LIMIT 1
