@@ -121,7 +121,7 @@ def _sums(tasks: QuerySet[EmbeddingTask]) -> Iterable[tuple[str, int, int, int]]
     """(provider, tasks, tasks whose tokens are known, their tokens) of the first tasks."""
     first = EmbeddingTask.objects.using(tasks.db).filter(pk__in=tasks.order_by().values("pk")[:MOST_ADDED])
     sums = first.order_by().values_list("provider")
-    return sums.annotate(Count("*"), Count("tokens_estimated"), Sum("tokens_estimated", default=0))
+    return sums.annotate(total=Count("*"), known=Count("tokens_estimated"), sum=Sum("tokens_estimated", default=0))
 
 
 def _bounded(tasks: QuerySet[EmbeddingTask]) -> QuerySet[EmbeddingTask]:

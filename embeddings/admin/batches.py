@@ -16,7 +16,8 @@ from django.utils.translation import ngettext
 
 from embeddings import operations, stats
 from embeddings.admin import labels, refreshing
-from embeddings.admin.actions import may, report
+from embeddings.admin.actions import report
+from embeddings.admin.bulk import may
 from embeddings.admin.buttons import ActionButtons
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import EmbeddingBatch, Status
@@ -72,7 +73,7 @@ class BatchAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin):
     @admin.action(description="Retry the failed tasks of selected batches", permissions=["retry"])
     def retry_failed(self, request: HttpRequest, queryset: QuerySet[EmbeddingBatch]) -> None:
         batches = list(queryset)
-        changes = [operations.retry_failed(batch) for batch in batches]
+        changes = [operations.retry_failed(batch, by=request.user.get_username()) for batch in batches]
         changed = Changed(sum(one.changed for one in changes), sum(one.skipped for one in changes))
         retried = [batch for batch, one in zip(batches, changes, strict=True) if one.changed]
         if retried:
