@@ -68,11 +68,10 @@ def clear(tasks: QuerySet[EmbeddingTask], *, by: str = "", using: str = DEFAULT_
     return Changed(changed, total - changed)
 
 
-def resume_provider(alias: str, *, by: str = "") -> bool:
+def resume_provider(alias: str) -> bool:
     """Let a provider be called at once, whatever blocks it; returns whether anything did."""
     is_resumed = limiter.resume(alias)
     if is_resumed:
-        audit.record(audit.Kind.UNBLOCKED, f"Provider {alias} is called again.", subject=f"provider {alias}", by=by)
         for using in conf.current().databases:
             ledger.hasten(alias, using=using)
         jobs.poke(is_coalesced=False)

@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import QuerySet
 from django.http import QueryDict
 
-from embeddings import conf, registry
+from embeddings import conf
 from embeddings.exceptions import FilterError
 from embeddings.models import CANCELLABLE, CLEARABLE, RETRYABLE, EmbeddingOperation, EmbeddingTask, Status
 
@@ -21,8 +21,6 @@ NUMBER = re.compile("[0-9]{1,18}")
 
 # Parameters of the list that say nothing about which tasks are meant: its page and its order.
 _OF_THE_PAGE = frozenset({"p", "o", "all", "e", "_changelist_filters"})
-# What the search box understands besides the key of an object; it names one task.
-_NAMES_A_TASK = re.compile(r"#.*|task\s.*", re.I | re.S)
 _MOST_CHARACTERS = 255
 
 
@@ -40,8 +38,6 @@ class TaskFilter:
     error_signature: str = ""
     batch_id: int | None = None
     worker: str = ""
-    # The key of an object of any registered model.
-    object_id: str = ""
     using: str = DEFAULT_DB_ALIAS
 
     def __post_init__(self) -> None:
@@ -63,6 +59,10 @@ class TaskFilter:
         for name in query:
             if reader := _READERS.get(name):
                 values |= reader(name, [str(value) for value in query.getlist(name)])
+        if "error_signature" in values:
+            values |= _only(Status.FAILED, values)
+        if "worker" in values:
+            values |= _only(Status.PROCESSING, values)
         return cls(**values)
 
     @classmethod
@@ -89,12 +89,9 @@ class TaskFilter:
         for column in ("content_type_id", "provider", "batch_id"):
             if getattr(self, column) is not None:
                 yield column, getattr(self, column)
-        for column in ("field", "error_kind", "error_signature", "worker", "object_id"):
+        for column in ("field", "error_kind", "error_signature", "worker"):
             if getattr(self, column):
                 yield column, getattr(self, column)
-        if self.object_id and self.content_type_id is None:
-            # Naming the models lets the unique index find the object.
-            yield "content_type_id__in", sorted({t.content_type_id(self.using) for t in registry.all_derived()})
 
     def describe(self) -> str:
         """In words: 'failed tasks of Article, field "embedding", of batch #3'."""
@@ -115,9 +112,7 @@ class TaskFilter:
         if self.batch_id is not None:
             yield f", of batch #{self.batch_id}"
         if self.worker:
-            yield f', last in hand of the worker "{self.worker}"'
-        if self.object_id:
-            yield f', of the object with the key "{self.object_id}"'
+            yield f', in hand of the worker "{self.worker}"'
         if self.using != DEFAULT_DB_ALIAS:
             yield f', in the database "{self.using}"'
 
@@ -179,10 +174,16 @@ def _provider(name: str, values: list[str]) -> dict[str, Any]:
 
 
 def _search(name: str, values: list[str]) -> dict[str, Any]:
-    words = values[-1].strip()
-    if _NAMES_A_TASK.fullmatch(words):
-        raise FilterError(f"The search {words[:50]!r} names a single task: open it, and use the buttons on its page.")
-    return _text("object_id")(name, [words]) if words else {}
+    if values[-1].strip():
+        raise FilterError("A search finds single tasks: tick those that you mean, and choose an action above the list.")
+    return {}
+
+
+def _only(status: Status, values: dict[str, Any]) -> dict[str, Any]:
+    """The list shows tasks of one status only by this filter."""
+    if values.get("statuses") not in {None, (), (status.value,)}:
+        raise FilterError(f"No task matches: this filter is for tasks that are {status.label}. Take the other away.")
+    return {"statuses": (status.value,)}
 
 
 # How each parameter of the list is read.

@@ -17,6 +17,8 @@ from embeddings.admin.bulk import BulkPages, may, redirect_to_bulk
 from embeddings.models import CANCELLABLE, CLEARABLE, RETRYABLE, EmbeddingTask
 from embeddings.operations import Changed
 
+__all__ = ["TaskActions", "may", "possible", "report"]
+
 # Entries that one action writes to the admin's log at most.
 LOGGED = 100
 # Tasks that an action changes while the user waits; more are an operation's.

@@ -16,8 +16,7 @@ from django.utils.translation import ngettext
 
 from embeddings import operations, stats
 from embeddings.admin import labels, refreshing
-from embeddings.admin.actions import report
-from embeddings.admin.bulk import may
+from embeddings.admin.actions import may, report
 from embeddings.admin.buttons import ActionButtons
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import EmbeddingBatch, Status

@@ -21,7 +21,6 @@ from embeddings.models import (
     EmbeddingOperation,
     EmbeddingTask,
     ProviderCall,
-    ProviderState,
     Status,
 )
 from embeddings.operating import Operator
@@ -299,13 +298,6 @@ class TestAudit:
             ("operation", f"Operation #{second.pk} was begun: requeue testapp.post.", "bob"),
             ("operation", f"Operation #{second.pk} was stopped: requeue testapp.post.", "ann"),
         ]
-
-    def test_record__of_a_provider_that_is_called_again(self):
-        ProviderState.objects.create(alias="default", blocked_reason="configuration", blocked_until=timezone.now())
-
-        operations.resume_provider("default", by="ann")
-
-        assert AuditEvent.objects.filter(kind="unblocked", subject="provider default", by="ann").exists()
 
 
 class TestPreview:
