@@ -55,7 +55,7 @@ WAYS = {
 class BeginPages(ConfirmingAdmin):
     """The buttons above the list of operations, and the pages to which they lead."""
 
-    change_list_template = "embeddings/admin/task_list.html"
+    change_list_template = "embeddings/admin/bulk_list.html"
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.begin_view)

@@ -70,7 +70,7 @@ def may(request: HttpRequest, verb: str) -> bool:
 class BulkPages(ConfirmingAdmin):
     """The buttons above the list of tasks, and the pages to which they lead."""
 
-    change_list_template = "embeddings/admin/task_list.html"
+    change_list_template = "embeddings/admin/bulk_list.html"
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.bulk_view)
@@ -145,16 +145,16 @@ def _rows(preview: Preview) -> str:
 def _lead(verb: Verb, preview: Preview) -> str:
     if preview.rows:
         return f"{_rows(preview)} {verb.outcome}"
-    return f"There is nothing to {verb.name}: no task that matches is in a state for it. {verb.only}"
+    return f"There is nothing to {verb.name}. {verb.only}"
 
 
 def _facts(verb: Verb, preview: Preview, wanted: TaskFilter) -> Any:
-    yield "Which", wanted.describe()
+    yield "Which", capfirst(wanted.describe())
     if preview.parts:
         yield "In these states", confirming.listed(preview.parts)
     if preview.others:
         others = confirming.number(preview.others, is_at_least=preview.others_are_at_least)
-        yield "Left as they are", f"{others} that match. {verb.only}"
+        yield "Left as they are", f"{others} that match too. {verb.only if preview.rows else ''}"
     if verb.name == "retry" and preview.rows:
         tokens = confirming.number(preview.tokens, is_at_least=preview.is_at_least, is_estimate=True)
         yield "Tokens", tokens

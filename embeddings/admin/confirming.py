@@ -20,6 +20,7 @@ from embeddings.stats.census import Preview
 TEMPLATE = "embeddings/admin/confirm.html"
 # Whoever cancels or clears more tasks than this types their number.
 TYPED_ABOVE = 10_000
+NOT_KNOWN = "not known yet"
 
 
 class ConfirmForm(forms.Form):
@@ -43,6 +44,7 @@ class TypedForm(ConfirmForm):
         super().__init__(*args, **options)
         self.fields["shown"].initial = rows
         self.fields["typed"].label = f"Type {rows:,} to confirm"
+        self.fields["typed"].error_messages["required"] = f"Type the number of tasks, {rows:,}, or go back."
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
@@ -64,7 +66,9 @@ class ConditionsForm(RowsForm):
     """Which rows are queued."""
 
     conditions = forms.MultipleChoiceField(
-        widget=forms.CheckboxSelectMultiple, error_messages={"required": "Tick what is to be queued: at least one box."}
+        label="What is to be queued",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Tick what is to be queued: at least one box."},
     )
     field_order = ("conditions", "priority")
 
@@ -88,14 +92,16 @@ def _counted(parts: dict[str, int], name: str) -> str:
 def number(count: int | None, *, is_at_least: bool = False, is_estimate: bool = False) -> str:
     """ "500", "100,000+", "about 500"."""
     if count is None:
-        return "not known yet"
+        return NOT_KNOWN
     return f"{'about ' if is_estimate else ''}{count:,}{'+' if is_at_least else ''}"
 
 
 def price(preview: Preview) -> str:
-    """ "about $0.02"; tells nothing from what is not known."""
+    """ "about $0.02", "nothing"."""
+    if preview.tokens is None:
+        return NOT_KNOWN
     if preview.cost is None:
-        return "not known: the provider's price or the texts' lengths are not"
+        return "not known: the provider has no price"
     more = "+" if preview.is_at_least else ""
     return f"about ${preview.cost:,.4f}{more}" if preview.cost else "nothing"
 

@@ -61,7 +61,7 @@ class OperationAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin, Be
 
     actions = ("stop_operations",)
 
-    list_display = ("__str__", "about", "pill", "rows", "result", "by", "created")
+    list_display = ("name", "about", "pill", "rows", "result", "by", "created")
     list_per_page = 25
     fields = (
         "kind",
@@ -78,6 +78,13 @@ class OperationAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin, Be
         "started_at",
         "finished_at",
     )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Without what there is not."""
+        empty = set() if obj is None or obj.target else {"linked_batch", "priority"}
+        if obj is not None and not obj.error_message:
+            empty.add("shown_error")
+        return [name for name in super().get_fields(request, obj) if name not in empty]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return OperationChangeList
@@ -124,7 +131,11 @@ class OperationAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin, Be
 
     @admin.display(description="error")
     def shown_error(self, operation: EmbeddingOperation) -> str:
-        return operation.error_message or labels.NONE
+        return format_html('<p class="embeddings-message">{}</p>', operation.error_message)
+
+    @admin.display(description="operation")
+    def name(self, operation: EmbeddingOperation) -> str:
+        return f"{operation.get_kind_display()} #{operation.pk}"
 
     @admin.display(description="of what")
     def about(self, operation: EmbeddingOperation) -> str:
@@ -137,6 +148,8 @@ class OperationAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin, Be
     @admin.display(description="read")
     def rows(self, operation: EmbeddingOperation) -> str:
         total = max(operation.rows_total or 0, operation.rows_read)
+        if not total:
+            return labels.NONE
         bar = labels.progress_bar(operation.rows_read, total)
         about = "about " if operation.is_open else ""
         return format_html("{} {} of {}{}", bar, f"{operation.rows_read:,}", about, f"{total:,}")
@@ -149,12 +162,14 @@ class OperationAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin, Be
         """What became of the tasks that it has read: "500 of 500 retried"."""
         done = f"{operation.changed:,} of {operation.rows_read:,} {DONE[Kind(operation.kind)]}"
         passed = operation.rows_read - operation.changed
-        why = "workers or users had moved them on, or hold them just now" if operation.is_open else "they had moved on"
+        why = "somebody holds them, or has moved them on" if operation.is_open else "somebody had moved them on"
         return f"{done}, {passed:,} skipped: {why}" if passed else done
 
     def vectors(self, operation: Any) -> str:
         """Of those queued so far. The time is for all that is still to come."""
         progress: stats.BatchProgress = operation.progress
+        if not progress.total:
+            return "nothing queued yet" if operation.is_open else "nothing was to be queued"
         bar = labels.progress_bar(progress.total - progress.open, progress.total)
         failed = f", {progress.failed:,} failed" if progress.failed else ""
         counted = f" {progress.done:,} of {progress.total:,} vectors made{failed}"

@@ -26,7 +26,6 @@ pytestmark = pytest.mark.django_db
 LIST = "/admin/embeddings/embeddingtask/"
 OPERATIONS = "/admin/embeddings/embeddingoperation/"
 VERBS = ["retry", "cancel", "clear"]
-# What a verb changes of two failed, one pending and one completed task.
 BEGIN = {"token": str(uuid.uuid4())}
 TARGET = "testapp.post.embedding"
 
@@ -99,9 +98,9 @@ class TestPreview:
         html = text(page(admin_client, f"{LIST}bulk/retry/"))
 
         assert "3 tasks will be tried again at once" in html
-        assert "Which all tasks" in html
+        assert "Which All tasks" in html
         assert "2 failed, 1 cancelled" in html
-        assert "1 that match. Only failed, cancelled, scheduled and rate limited tasks can be retried." in html
+        assert "1 that match too. Only failed, cancelled, scheduled and rate limited tasks can be retried." in html
         assert "Tokens about 150 Cost nothing" in html
 
     def test_clear__says_the_filter_in_words(self, admin_client):
@@ -109,7 +108,7 @@ class TestPreview:
 
         html = page(admin_client, f"{LIST}bulk/clear/?status__exact=failed&signature=input%3A+%3Cx%3E")
 
-        assert "failed tasks, with the error &quot;input: &lt;x&gt;&quot;" in html
+        assert "Failed tasks, with the error &quot;input: &lt;x&gt;&quot;" in html
         assert 'value="Yes, clear 1 task"' in html
         assert "Tokens" not in html
 
@@ -424,4 +423,4 @@ class TestOperationPage:
         html = text(page(admin_client, f"{OPERATIONS}{operation.pk}/change/"))
 
         assert "testapp.post: what is missing" in html
-        assert "0 of 0 vectors made" in html
+        assert "nothing queued yet" in html
