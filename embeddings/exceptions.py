@@ -2,6 +2,7 @@
 
     EmbeddingsError
     ├── ConfigurationError          settings or a model declaration are wrong
+    ├── FilterError                 a filter of tasks makes no sense
     ├── SourceError                 the text of an object could not be made
     │   └── SplitterFailed          … or could not be split into chunks
     ├── BoxError                    what a box holds cannot be stored
@@ -31,6 +32,10 @@ class EmbeddingsError(Exception):
 
 class ConfigurationError(EmbeddingsError):
     """The embeddings configuration is wrong."""
+
+
+class FilterError(EmbeddingsError):
+    """The filter of tasks makes no sense."""
 
 
 class SourceError(EmbeddingsError):

@@ -8,38 +8,59 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.auth import get_permission_codename
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import ngettext
 
 from embeddings import operations
-from embeddings.models import CANCELLABLE, RETRYABLE, EmbeddingTask, Status
+from embeddings.admin.bulk import BulkPages, may, redirect_to_bulk
+from embeddings.models import CANCELLABLE, CLEARABLE, RETRYABLE, EmbeddingTask
 from embeddings.operations import Changed
+
+__all__ = ["TaskActions", "may", "possible", "report"]
 
 # Entries that one action writes to the admin's log at most.
 LOGGED = 100
+# Tasks that an action changes while the user waits; more are an operation's.
+MOST_AT_ONCE = 1_000
 
 Tasks = QuerySet[EmbeddingTask]
 
 
-class TaskActions(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The two actions, each behind a permission of its own."""
+class TaskActions(BulkPages):
+    """The actions on ticked tasks, each behind a permission of its own."""
 
-    actions = ("retry_tasks", "cancel_tasks")
+    actions = ("retry_tasks", "cancel_tasks", "clear_tasks")
 
     @admin.action(description="Retry selected tasks", permissions=["retry"])
-    def retry_tasks(self, request: HttpRequest, queryset: Tasks) -> None:
-        changed = self._operate(request, queryset, operations.retry, RETRYABLE, "Retried.")
+    def retry_tasks(self, request: HttpRequest, queryset: Tasks) -> HttpResponse | None:
+        if _are_too_many(request, queryset):
+            return redirect_to_bulk(self, request, "retry")
+        changed = self._operate(request, queryset, operations.retry, Q(status__in=RETRYABLE), "Retried.")
         done = ngettext("%d task will be tried again.", "%d tasks will be tried again.", changed.changed)
         why = "only failed, cancelled, scheduled and rate limited tasks can be retried"
         report(self, request, changed, done, why)
+        return None
 
     @admin.action(description="Cancel selected tasks", permissions=["cancel"])
-    def cancel_tasks(self, request: HttpRequest, queryset: Tasks) -> None:
-        changed = self._operate(request, queryset, operations.cancel, CANCELLABLE, "Cancelled.")
+    def cancel_tasks(self, request: HttpRequest, queryset: Tasks) -> HttpResponse | None:
+        if _are_too_many(request, queryset):
+            return redirect_to_bulk(self, request, "cancel")
+        changed = self._operate(request, queryset, operations.cancel, Q(status__in=CANCELLABLE), "Cancelled.")
         done = ngettext("%d task was cancelled.", "%d tasks were cancelled.", changed.changed)
         report(self, request, changed, done, "only tasks that are not done yet can be cancelled")
+        return None
+
+    @admin.action(description="Clear selected tasks from the ledger", permissions=["clear"])
+    def clear_tasks(self, request: HttpRequest, queryset: Tasks) -> HttpResponse | None:
+        if _are_too_many(request, queryset):
+            return redirect_to_bulk(self, request, "clear")
+        fit = Q(status__in=CLEARABLE, payload__isnull=True)
+        changed = self._operate(request, queryset, operations.clear, fit, "Cleared from the ledger.")
+        done = ngettext("%d task was cleared.", "%d tasks were cleared.", changed.changed)
+        why = "only failed and cancelled tasks can be cleared, and none that holds an object that is not stored yet"
+        report(self, request, changed, done, why)
+        return None
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return may(request, "retry")
@@ -47,18 +68,21 @@ class TaskActions(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return may(request, "cancel")
 
+    def has_clear_permission(self, request: HttpRequest) -> bool:
+        return may(request, "clear")
+
     def _operate(
         self,
         request: HttpRequest,
         queryset: Tasks,
-        operation: Callable[[Tasks], Changed],
-        statuses: tuple[Status, ...],
+        operation: Callable[..., Changed],
+        fit: Q,
         entry: str,
     ) -> Changed:
         """Run it, and write to the admin's log which tasks it changed."""
         tasks = self._chosen(request, queryset).order_by()
-        eligible = list(tasks.filter(status__in=statuses)[:LOGGED])
-        changed = operation(tasks)
+        eligible = list(tasks.filter(fit)[:LOGGED])
+        changed = operation(tasks, by=request.user.get_username())
         if eligible and changed.changed:
             LogEntry.objects.log_actions(request.user.pk, eligible, CHANGE, entry)  # type: ignore[arg-type]
         return changed
@@ -71,10 +95,9 @@ class TaskActions(admin.ModelAdmin):  # type: ignore[type-arg]
         return self.get_queryset(request).filter(pk__in=ticked)
 
 
-def may(request: HttpRequest, verb: str) -> bool:
-    """Whether the user may do this to tasks, "retry" or "cancel"."""
-    opts = EmbeddingTask._meta
-    return request.user.has_perm(f"{opts.app_label}.{get_permission_codename(verb, opts)}")
+def _are_too_many(request: HttpRequest, tasks: Tasks) -> bool:
+    is_all = request.POST.get("select_across") == "1"
+    return is_all and tasks.order_by()[: MOST_AT_ONCE + 1].count() > MOST_AT_ONCE
 
 
 def report(page: admin.ModelAdmin[Any], request: HttpRequest, changed: Changed, done: str, why: str) -> None:

@@ -72,7 +72,7 @@ class BatchAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin):
     @admin.action(description="Retry the failed tasks of selected batches", permissions=["retry"])
     def retry_failed(self, request: HttpRequest, queryset: QuerySet[EmbeddingBatch]) -> None:
         batches = list(queryset)
-        changes = [operations.retry_failed(batch) for batch in batches]
+        changes = [operations.retry_failed(batch, by=request.user.get_username()) for batch in batches]
         changed = Changed(sum(one.changed for one in changes), sum(one.skipped for one in changes))
         retried = [batch for batch, one in zip(batches, changes, strict=True) if one.changed]
         if retried:

@@ -79,5 +79,5 @@ class BatchRetry(BatchView):
         responses={200: answer("EmbeddingBatchRetriedAnswer", EmbeddingRetriedSerializer()), **REFUSED, **MISSING},
     )
     def post(self, request: Request, batch_id: int) -> Response:
-        changed = operations.retry_failed(self.batch(batch_id))
+        changed = operations.retry_failed(self.batch(batch_id), by=request.user.get_username())
         return Response({"success": True, "data": EmbeddingRetriedSerializer(changed).data})

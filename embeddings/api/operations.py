@@ -23,10 +23,7 @@ from embeddings.api.progress import (
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import EmbeddingOperation
 
-BEGIN = {
-    EmbeddingOperation.Kind.REGENERATE: operations.regenerate,
-    EmbeddingOperation.Kind.REQUEUE: operations.requeue,
-}
+BEGIN = {"regenerate": operations.regenerate, "requeue": operations.requeue}
 OPERATION = answer("EmbeddingOperationAnswer", EmbeddingOperationSerializer())
 
 
@@ -128,7 +125,7 @@ class OperationStop(OperationView):
             raise exceptions.PermissionDenied(f"This needs the permission {permissions.CANCEL}.")
         operation = self.operation(operation_id)
         was_open = operation.is_open
-        operations.stop(operation, cancel=cancel)
+        operations.stop(operation, cancel=cancel, by=request.user.get_username())
         if not was_open and not cancel:
             raise problems.Conflict(f"Operation {operation.pk} is {operation.get_state_display()} already.")
         return _answer(operation)

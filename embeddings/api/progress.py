@@ -41,9 +41,13 @@ class EmbeddingBatchSerializer(serializers.ModelSerializer[EmbeddingBatch]):
 
 
 class EmbeddingOperationSerializer(serializers.ModelSerializer[EmbeddingOperation]):
-    """Something that workers do to all rows of a model."""
+    """Something that workers do to all rows of a model, or to all tasks that match a filter."""
 
-    model = serializers.CharField(source="target", read_only=True, help_text="As `app.model`, or `app.model.field`.")
+    model = serializers.CharField(
+        source="target",
+        read_only=True,
+        help_text="As `app.model`, or `app.model.field`; empty where `parameters` hold a filter of tasks.",
+    )
     progress = EmbeddingBatchProgressSerializer(read_only=True, help_text="Of its batch: the vectors made.")
     eta_seconds = serializers.FloatField(
         read_only=True, allow_null=True, help_text="Until all rows have their vectors; null if unknown."
@@ -75,7 +79,7 @@ class EmbeddingOperationSerializer(serializers.ModelSerializer[EmbeddingOperatio
 class EmbeddingBeginSerializer(serializers.Serializer[Any]):
     """What to do, and to what."""
 
-    kind = serializers.ChoiceField(choices=EmbeddingOperation.Kind.choices)
+    kind = serializers.ChoiceField(choices=["regenerate", "requeue"])
     model = serializers.CharField(max_length=255, help_text="As `app.model`, or `app.model.field`.")
 
 

@@ -104,7 +104,7 @@ class TaskRetry(TaskView):
     )
     def post(self, request: Request, task_id: int) -> Response:
         task = self.task(task_id)
-        return _changed(task, operations.retry(_only(task)), RETRY_REFUSALS)
+        return _changed(task, operations.retry(_only(task), by=request.user.get_username()), RETRY_REFUSALS)
 
 
 class TaskCancel(TaskView):
@@ -121,7 +121,7 @@ class TaskCancel(TaskView):
     )
     def post(self, request: Request, task_id: int) -> Response:
         task = self.task(task_id)
-        return _changed(task, operations.cancel(_only(task)), CANCEL_REFUSALS)
+        return _changed(task, operations.cancel(_only(task), by=request.user.get_username()), CANCEL_REFUSALS)
 
 
 RETRY_REFUSALS: dict[str, str] = {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Case, F, QuerySet, When
 from django.db.models.functions import Now
 
-from embeddings.ledger.statements import move
-from embeddings.models import CANCELLABLE, OPEN, RETRYABLE, EmbeddingTask, Status
+from embeddings.ledger.statements import delete, move, tasks_of
+from embeddings.models import CANCELLABLE, CLEARABLE, OPEN, RETRYABLE, EmbeddingTask, Status
 
 
 def retry(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -34,3 +34,15 @@ def cancel(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> 
     """Stop tasks that are not done; what a worker has in hand of them it will not write."""
     unfinished = tasks.filter(status__in=CANCELLABLE)
     return move(unfinished, using, status=Status.CANCELLED, available_at=None, lease_token=None, lease_until=None)
+
+
+def clear(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Delete failed and cancelled tasks that nobody else holds just now; returns how many.
+
+    Their objects stay as they are, and a requeue finds those again that lack a vector. A box stays: it is all that
+    there is of its object.
+    """
+    ended = tasks.filter(status__in=CLEARABLE, payload__isnull=True)
+    with transaction.atomic(using=using):
+        free = list(ended.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True))
+        return delete(tasks_of(using).filter(pk__in=free))

@@ -492,6 +492,11 @@ class Migration(migrations.Migration):
             name="requested_at",
             field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
         ),
+        migrations.AddField(
+            model_name="embeddingoperation",
+            name="token",
+            field=models.UUIDField(blank=True, editable=False, null=True, unique=True),
+        ),
         migrations.AlterField(
             model_name="embeddingoperation",
             name="kind",

@@ -15,13 +15,14 @@ from embeddings.models.operation import EmbeddingOperation
 from embeddings.models.pages import FailureGroup, Overview
 from embeddings.models.pause import Pause
 from embeddings.models.provider import ProviderCall, ProviderState
-from embeddings.models.status import CANCELLABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
+from embeddings.models.status import CANCELLABLE, CLEARABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
 from embeddings.models.task import IS_BOXED, EmbeddingTask
 from embeddings.models.worker import ALIVE_SECONDS, WorkerStatus
 
 __all__ = [
     "ALIVE_SECONDS",
     "CANCELLABLE",
+    "CLEARABLE",
     "DONE",
     "IS_BOXED",
     "OPEN",

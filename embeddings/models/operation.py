@@ -54,13 +54,15 @@ class EmbeddingOperation(models.Model):
     # Estimated at the start; exact at the end.
     rows_total = models.PositiveBigIntegerField(null=True, blank=True)
     rows_read = models.PositiveBigIntegerField(default=0)
-    # Tasks that it has opened.
+    # Tasks that it has opened, retried, cancelled or deleted.
     changed = models.PositiveBigIntegerField(default=0)
     batch = models.ForeignKey(
         EmbeddingBatch, models.SET_NULL, null=True, blank=True, related_name="operations", verbose_name="batch"
     )
     # The name of the user who began it.
     by = models.CharField(max_length=255, blank=True, default="")
+    # Of the form that began it: sent twice, it begins one operation.
+    token = models.UUIDField(null=True, blank=True, editable=False, unique=True)
 
     # Who works on it; free when the lease ran out. A row's lock, not the lease, makes sure that a page is done once.
     worker = models.CharField(max_length=255, blank=True, default="")
@@ -94,7 +96,7 @@ class EmbeddingOperation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.target} #{self.pk}"
+        return f"{self.kind} {self.target or 'tasks'} #{self.pk}"
 
     @property
     def is_open(self) -> bool:

@@ -29,9 +29,10 @@ class Status(models.TextChoices):
 WAITING = (Status.PENDING, Status.SCHEDULED, Status.RATE_LIMITED)
 OPEN = (*WAITING, Status.PROCESSING)
 DONE = (Status.COMPLETED, Status.EMPTY)
-# What operators may make due at once, and what they may stop.
+# What operators may make due at once, what they may stop, and what they may delete from the ledger.
 RETRYABLE = (Status.FAILED, Status.CANCELLED, Status.SCHEDULED, Status.RATE_LIMITED)
 CANCELLABLE = OPEN
+CLEARABLE = (Status.FAILED, Status.CANCELLED)
 
 
 class Priority(models.TextChoices):

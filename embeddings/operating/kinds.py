@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from django.db.models import QuerySet
+
 from embeddings import bulk, jobs, ledger, registry, requeue, writer
-from embeddings.models import EmbeddingOperation
-from embeddings.operating import rows
+from embeddings.models import EmbeddingOperation, EmbeddingTask
+from embeddings.operating import rows, tasks
 from embeddings.registry import Derived
 from embeddings.requeue import Condition
+from embeddings.task_filter import TaskFilter, eligible
+
+Tasks = QuerySet[EmbeddingTask]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,55 @@ class Requeue(_OfRows):
         }
 
 
+class _OfTasks:
+    """Changes the tasks that match a filter: those that there were when the operation began, each once."""
+
+    def total(self, operation: EmbeddingOperation, using: str) -> int:
+        return tasks.count(*self._chosen(operation))
+
+    def step(self, operation: EmbeddingOperation, size: int, using: str) -> Step:
+        page = tasks.next_page(*self._chosen(operation), operation.cursor, size)
+        chosen = EmbeddingTask.objects.using(using).filter(pk__in=page.ids)
+        changed = self._change(chosen, using) if page.ids else 0
+        return Step(page.rows, changed, page.cursor, page.is_last, page.is_blocked)
+
+    def _chosen(self, operation: EmbeddingOperation) -> tuple[Tasks, Sequence[str]]:
+        wanted = TaskFilter.from_json(operation.parameters["filter"])
+        chosen, statuses = eligible(operation.kind, wanted)
+        return chosen.filter(pk__lte=operation.parameters["max_id"]), statuses
+
+    def _change(self, chosen: Tasks, using: str) -> int:
+        raise NotImplementedError
+
+
+class Retry(_OfTasks):
+    """They are due now, with all attempts ahead of them."""
+
+    def _change(self, chosen: Tasks, using: str) -> int:
+        changed = ledger.retry(chosen, using=using)
+        if changed:
+            jobs.poke_on_commit(using=using)
+        return changed
+
+
+class Cancel(_OfTasks):
+    """They are not worked on."""
+
+    def _change(self, chosen: Tasks, using: str) -> int:
+        return ledger.cancel(chosen, using=using)
+
+
+class Clear(_OfTasks):
+    """They are deleted from the ledger."""
+
+    def _change(self, chosen: Tasks, using: str) -> int:
+        return ledger.clear(chosen, using=using)
+
+
 KINDS: dict[str, Kind] = {
     EmbeddingOperation.Kind.REGENERATE: Regenerate(),
     EmbeddingOperation.Kind.REQUEUE: Requeue(),
+    EmbeddingOperation.Kind.RETRY: Retry(),
+    EmbeddingOperation.Kind.CANCEL: Cancel(),
+    EmbeddingOperation.Kind.CLEAR: Clear(),
 }

@@ -13,7 +13,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from embeddings import conf, jobs, pauses, timeouts
+from embeddings import audit, conf, jobs, pauses, task_filter, timeouts
 from embeddings.exceptions import ConfigurationError
 from embeddings.failure import Failure
 from embeddings.models import EmbeddingOperation
@@ -119,6 +119,8 @@ class Operator:
                 return None
             step = KINDS[present.kind].step(present, self._page_size, using)
             self._mine(operation, using).update(**_progress(step))
+            if step.is_last:
+                _tell_end(present, present.rows_read + step.rows, present.changed + step.changed)
         return step
 
     def _mine(self, operation: EmbeddingOperation, using: str) -> QuerySet[EmbeddingOperation]:
@@ -130,13 +132,31 @@ class Operator:
         self._mine(operation, using).update(lease_until=until, **values)
 
     def _fail(self, operation: EmbeddingOperation, exc: Exception, using: str) -> None:
-        self._mine(operation, using).update(
-            state=State.FAILED, finished_at=Now(), lease_until=None, error_message=Failure.of(exc).message
-        )
+        why = Failure.of(exc).message
+        ended = {"state": State.FAILED, "finished_at": Now(), "lease_until": None, "error_message": why}
+        if self._mine(operation, using).update(**ended):
+            message = f"Operation #{operation.pk} cannot go on: {why}"
+            audit.record(audit.Kind.OPERATION, message, subject=operation.target, operation=operation.pk)
 
 
 def _only(operation: EmbeddingOperation, using: str) -> QuerySet[EmbeddingOperation]:
     return EmbeddingOperation.objects.using(using).filter(pk=operation.pk)
+
+
+# What an operation on tasks did to them, for the audit log.
+_DONE = {
+    EmbeddingOperation.Kind.RETRY: (audit.Kind.RETRIED, "retried"),
+    EmbeddingOperation.Kind.CANCEL: (audit.Kind.CANCELLED, "cancelled"),
+    EmbeddingOperation.Kind.CLEAR: (audit.Kind.CLEARED, "deleted from the ledger"),
+}
+
+
+def _tell_end(operation: EmbeddingOperation, read: int, changed: int) -> None:
+    """Write to the audit log what an operation has done, in the name of who began it."""
+    default = (audit.Kind.OPERATION, "queued")
+    kind, done = _DONE.get(EmbeddingOperation.Kind(operation.kind), default)
+    message = f"Operation #{operation.pk} is done: {changed:,} of {read:,} {done} ({task_filter.subject(operation)})."
+    audit.record(kind, message, subject=operation.target, by=operation.by, operation=operation.pk, changed=changed)
 
 
 def _lease() -> Any:

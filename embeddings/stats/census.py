@@ -53,14 +53,20 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an operation would come to, estimated from the census."""
+    """What an operation would come to: tasks counted up to a limit, or rows estimated from the census."""
 
-    rows: int
+    # What it would change, None where nothing is known; `parts` are {status, or condition of a row: how many}.
+    rows: int | None
     tokens: int | None = None
     # US dollars; None where the price is not known.
     cost: float | None = None
     parts: dict[str, int] = field(default_factory=dict)
+    # Tasks that match, but are in no state for it.
+    others: int = 0
     is_estimate: bool = True
+    # Whether counting stopped at the limit: of `rows`, tokens and cost; of `others`.
+    is_at_least: bool = False
+    others_are_at_least: bool = False
 
 
 def ledger_counts() -> LedgerCounts:
