@@ -26,9 +26,6 @@ from benchmarks.statements import Statement, recorded
 from embeddings import registry
 
 APP = "embeddings"
-# So many of the pages that differ in values only: lists by one filter; objects of a model, forms for a filter.
-MOST_LISTS = 24
-MOST_OTHERS = 16
 PAGE, ORDER, SEARCH = "p", "o", "q"
 
 
@@ -46,11 +43,13 @@ class Opened:
 class PageFinder:
     """Opens each page once, in the name of who is logged in to `client`.
 
+    `alike`: how many of the pages that differ in values only (objects of a model, lists by one filter) are opened;
     `pairs`: how many lists by two filters, chosen at random but always the same.
     """
 
-    def __init__(self, client: Client, *, pairs: int = 100) -> None:
+    def __init__(self, client: Client, *, alike: int = 20, pairs: int = 100) -> None:
         self._client = client
+        self._most_alike = alike
         self._pairs = pairs
         self._home = reverse("admin:app_list", args=[APP])
         self._queue: deque[str] = deque()
@@ -110,7 +109,9 @@ class PageFinder:
         yield from _one_of_each(links.of_page(html, page.url))
         if _is_list(page.route) and not links.parameters(page.url):
             columns = html.count('scope="col"')
-            yield from (links.address(path, **{ORDER: f"{sign}{n}"}) for n in range(1, columns + 1) for sign in ("", "-"))
+            yield from (
+                links.address(path, **{ORDER: f"{sign}{n}"}) for n in range(1, columns + 1) for sign in ("", "-")
+            )
             if 'id="searchbar"' in html:
                 yield from (links.address(path, **{SEARCH: words}) for words in ("7", "no-such-object", "a b"))
 
@@ -123,8 +124,7 @@ class PageFinder:
         if _is_list(route) and (len(names - {PAGE}) > 1 or {PAGE, ORDER} <= names):
             return
         kind = (route, *sorted(names))
-        most = MOST_LISTS if _is_list(route) else MOST_OTHERS
-        if url not in self._seen and self._alike[kind] < most:
+        if url not in self._seen and self._alike[kind] < self._most_alike:
             self._alike[kind] += 1
             self._add(url)
 
