@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ORDER_VAR
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from embeddings.admin.counting import LimitedPaginator
 
@@ -27,6 +28,18 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     class Media:
         css = {"all": ["embeddings/admin.css"]}
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Without the order that somebody has typed into the address: Django takes any column there."""
+        if ORDER_VAR in request.GET and not self.get_sortable_by(request):
+            request.GET = request.GET.copy()  # type: ignore[assignment]
+            del request.GET[ORDER_VAR]  # type: ignore[misc]
+        return super().changelist_view(request, extra_context)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only by columns that the list has a filter for; Django takes any, with an index or without."""
+        filters = self.get_list_filter(request) if request is not None else self.list_filter
+        return lookup.partition("__")[0] in {_parameter(one) for one in filters}
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -35,3 +48,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
+
+
+def _parameter(list_filter: Any) -> str:
+    """The name by which an address asks for an entry of `list_filter`: a class, a field, or a field and a class."""
+    if isinstance(list_filter, type):
+        return str(getattr(list_filter, "parameter_name", ""))
+    return str(list_filter if isinstance(list_filter, str) else list_filter[0])

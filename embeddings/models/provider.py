@@ -48,7 +48,12 @@ class ProviderCall(models.Model):
 
     class Meta:
         verbose_name = "provider request"
-        indexes = [models.Index(fields=["created_at"], name="embeddings_call_created")]
+        indexes = [
+            models.Index(fields=["created_at"], name="embeddings_call_created"),
+            # For operators' lists, newest first.
+            models.Index(fields=["outcome", "id"], name="embeddings_call_outcome"),
+            models.Index(fields=["provider", "id"], name="embeddings_call_provider"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.provider} {self.outcome} {self.inputs} inputs"

@@ -1,0 +1,122 @@
+"""Nothing on an operator's page reads more rows because a table is longer.
+
+The tables are small here, and the limits smaller still: a query without a bound reads thousands of rows, one with a
+bound some hundreds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from pytest_django import DjangoDbBlocker
+
+from benchmarks import ledger, operator
+from benchmarks.pages import Opened, PageFinder
+from benchmarks.plans import is_read, rows_read
+from benchmarks.statements import Statement
+
+pytestmark = pytest.mark.django_db
+
+TASKS = 30_000
+# Counts stop here, so that a list has two pages of 100 rows; of each state there are more tasks than a query may read.
+COUNT_LIMIT = 200
+MOST_ROWS = 2_500
+# Django's own, without an index by object; the admin's history page reads it.
+IGNORED = {"django_admin_log"}
+# Of the pages that differ in values only, and of the lists by two filters.
+ALIKE, PAIRS = 8, 20
+WRITE = re.compile(
+    r"\s*(INSERT|UPDATE|DELETE|MERGE|TRUNCATE|COPY|WITH\b.*\b(INSERT INTO|UPDATE|DELETE FROM))\b", re.I | re.S
+)
+# A batch's progress is counted whole, from one index alone. The benchmark says how long that takes.
+COUNTED_WHOLE = re.compile(r'WHERE "embeddings_embeddingtask"."batch_id" IN \([%s, ]+\) GROUP BY 1, 2$')
+# Constants that bound a query, so that they are far below what the tables hold.
+LIMITS = {
+    "embeddings.admin.counting.COUNT_LIMIT": COUNT_LIMIT,
+    "embeddings.stats.failures.MOST_COUNTED": 20,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Of all pages: opening them takes too long to be done for each test."""
+
+    # Page → status.
+    pages: dict[str, int]
+    # Kinds of pages of which none was found.
+    missed: list[str]
+    # Sentences.
+    unbounded: list[str]
+    written: list[str]
+
+
+@pytest.fixture(scope="module")
+def some_thousand_tasks(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Committed: what has not been vacuumed is read in another way."""
+    with django_db_blocker.unblock():
+        try:
+            ledger.fill(TASKS, operator=operator.make(), statuses=ledger.EVEN)
+            yield
+        finally:
+            call_command("flush", interactive=False, verbosity=0)
+
+
+@pytest.fixture(scope="module")
+def findings(some_thousand_tasks: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Findings]:
+    client = Client()
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
+        for name, value in LIMITS.items():
+            patch.setattr(name, value)
+        client.force_login(operator.get())
+        finder = PageFinder(client, alike=ALIKE, pairs=PAIRS)
+        found = Findings({}, [], [], [])
+        for page in finder.open_all():
+            found.pages[page.url] = page.response.status_code
+            found.unbounded.extend(unbounded(page))
+            found.written.extend(f"{page.url} writes: {one.sql}" for one in page.statements if writes(one))
+        found.missed.extend(finder.missed)
+        yield found
+
+
+def unbounded(page: Opened) -> list[str]:
+    """The page's queries that read too many rows, and how many."""
+    asked = [one for one in page.statements if is_read(one) and not COUNTED_WHOLE.search(one.sql)]
+    read = {one.sql: rows_read(one, ignored=IGNORED) for one in asked}
+    return [f"{page.url} reads {rows:,} rows: {sql}" for sql, rows in read.items() if rows > MOST_ROWS]
+
+
+def writes(statement: Statement) -> bool:
+    return WRITE.match(statement.sql) is not None
+
+
+def test_pages__read_no_more_where_tables_are_longer(findings):
+    assert not findings.unbounded, "\n".join(findings.unbounded)
+
+
+def test_pages__write_nothing_when_they_are_looked_at(findings):
+    assert not findings.written, "\n".join(findings.written)
+
+
+def test_pages__are_all_found(findings):
+    broken = {url: status for url, status in findings.pages.items() if status not in {200, 302, 403, 405}}
+
+    assert not findings.missed
+    assert not broken
+    assert sum(status == 200 for status in findings.pages.values()) > 100
+
+
+def test_rows_read__counts_what_is_dropped(some_thousand_tasks):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM embeddings_embeddingtask")
+        (tasks,) = cursor.fetchone()
+    nothing = Statement("SELECT id FROM embeddings_embeddingtask WHERE worker = %s", ["nobody"], 0.0)
+    one = Statement("SELECT id FROM embeddings_embeddingtask WHERE id = %s", [5], 0.0)
+
+    assert rows_read(nothing) == tasks
+    assert rows_read(one) == 1
