@@ -200,7 +200,7 @@ def health() -> list[dict[str, Any]]:
         {
             "using": one.using,
             "size": f"{megabytes(one.table_bytes)} and {megabytes(one.index_bytes)} of indexes",
-            "rows": f"about {one.live_rows:,}, and {one.dead_rows:,} dead",
+            "rows": f"about {one.live_rows:,} living and {one.dead_rows:,} dead rows",
             "vacuumed": labels.ago(one.vacuumed_at) if one.vacuumed_at else "never",
             "oldest": duration(one.oldest_seconds) if one.oldest_seconds is not None else "none",
             "warnings": one.warnings,
