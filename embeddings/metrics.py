@@ -23,7 +23,8 @@ from embeddings.tally import Counts, TargetKey
 
 logger = logging.getLogger(__name__)
 
-# Between two tries, while another process hands over.
+# Another process may be handing over just then, for some milliseconds.
+_LAST_TRIES = 20
 _PATIENCE_SECONDS = 0.01
 
 _handed_over_at = float("-inf")
@@ -53,14 +54,14 @@ def count_call(provider: Provider, *, inputs: int, tokens: int | None, seconds: 
     tally.called(provider.alias, inputs=inputs, tokens=tokens or 0, cost=cost, seconds=seconds, outcome=outcome)
 
 
-def hand_over(*, tries: int = 1) -> None:
+def hand_over(*, is_last: bool = False) -> None:
     """Add what this process has counted to the rows of the minute; what is not to be written now stays counted.
 
-    Nothing is waited for and nothing raised: figures are not worth a drain. `tries` is for the last chance.
+    Nothing is waited for and nothing raised: figures are not worth a drain. `is_last`: there is no other chance, so it is tried again.
     """
     global _handed_over_at
     _handed_over_at = time.monotonic()
-    for attempt in range(tries):
+    for attempt in range(_LAST_TRIES if is_last else 1):
         time.sleep(_PATIENCE_SECONDS if attempt else 0)
         if _hand_over():
             return

@@ -33,8 +33,6 @@ HEARTBEAT_SECONDS = 2.0
 BUSY_SECONDS = 0.05
 # A drain that was asked to stop looks so often whether it has to hurry.
 HURRY_SECONDS = 0.1
-# Another process may be writing its figures when a drain ends, for some milliseconds.
-LAST_TRIES = 20
 
 
 def _never() -> bool:
@@ -103,7 +101,7 @@ class Drain:
                 while self._goes_on(claim_more):
                     pass
                 self._beat()
-                metrics.hand_over(tries=LAST_TRIES)
+                metrics.hand_over(is_last=True)
         except BaseException:
             with contextlib.suppress(DatabaseError):  # The leases run out.
                 self._let_go()
