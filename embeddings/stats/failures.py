@@ -21,7 +21,7 @@ EXAMPLES = 3
 # Counting takes PostgreSQL 0.1 s for 300,000 tasks, but 2 s where it has not vacuumed since they failed. After this
 # time the question is put again, for fewer.
 PATIENCE_SECONDS = 0.25
-COUNTED_IN_HASTE = 500
+COUNTED_IN_HASTE = 1_000
 
 # Signature, tasks, first seen, last seen, ids of some.
 Row = tuple[str, int, datetime, datetime, list[int]]
