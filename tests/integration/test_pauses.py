@@ -245,16 +245,17 @@ def test_save__falls_back_to_this_process_only_for_what_is_not_paused(settings):
     }
 
 
-def test_drain__pings_no_provider_that_is_paused(drain):
+@pytest.mark.parametrize("named", EVERY_KIND[:2])
+def test_drain__pings_no_provider_that_is_paused(drain, named):
     limiter.misconfigured("default", "a bad key")
     ProviderState.objects.update(blocked_until=Now() - timedelta(seconds=1))
-    pause(Kind.PROVIDER, "default")
+    pause(*named)
 
     drain()
 
     assert limiter.due_probes(["default"]) == []
     assert not DummyProvider.requests
-    pauses.resume(Kind.PROVIDER, "default", by="ada")
+    pauses.resume(*named, by="ada")
     drain()
     assert [list(texts) for texts in DummyProvider.requests] == [["ping"]]
 
@@ -288,6 +289,7 @@ def test_sweep__calls_nobody_for_what_is_paused(redis_client):
     sweep.run()
 
     assert paused == 0
+    assert not Pause.objects.exists()
     assert redis_client.llen("rq:queue:embeddings") > 0
 
 
