@@ -60,10 +60,13 @@ def hand_over(*, is_last: bool = False) -> None:
     Nothing is waited for and nothing raised: figures are not worth a drain. `is_last`: there is no other chance, so it is tried again.
     """
     global _handed_over_at
+    using = conf.current().databases[0]
+    if connections[using].in_atomic_block:  # whose locks would last, and which an error would end
+        return
     _handed_over_at = time.monotonic()
     for attempt in range(_LAST_TRIES if is_last else 1):
         time.sleep(_PATIENCE_SECONDS if attempt else 0)
-        if _hand_over():
+        if not _hand_over(using):
             return
 
 
@@ -73,21 +76,20 @@ def hand_over_after_commit(*, rest_seconds: float = 0.0) -> None:
         transaction.on_commit(hand_over, using=conf.current().databases[0], robust=True)
 
 
-def _hand_over() -> bool:
-    """Whether nothing is left."""
-    using = conf.current().databases[0]
-    if connections[using].in_atomic_block:  # whose locks would last, and which an error would end
-        return False
+def _hand_over(using: str) -> bool:
+    """Whether something is left because another process was about it, which it will not be for long."""
     taken = tally.take()
     try:
         if _add("add_target_minutes", _target_rows(taken.targets), using):
             taken.targets.clear()
         if _add("add_provider_minutes", _rows("provider", taken.providers), using):
             taken.providers.clear()
+        return bool(taken)
     except Error as exc:
         logger.warning("The figures of this minute could not be written: %s", exc)
-    tally.put_back(taken)
-    return not taken
+        return False
+    finally:
+        tally.put_back(taken)
 
 
 def _target_rows(targets: Mapping[TargetKey, Counts]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 -- The minutes of some time up to now, in intervals without gaps: (start, completed, failed, rate limited, inputs,
 -- tokens, cost, counts of durations). What is read and added up is of {table}, filled in by embeddings/stats/traffic.py.
--- The counts are added place by place: by measurement a fifth of the time that unnesting the arrays takes.
+-- The counts are added place by place: by measurement in a sixth of the time that unnesting takes.
 WITH span AS (
     SELECT date_trunc('minute', now()) + interval '1 minute' - %(points)s * %(step)s * interval '1 second' AS start
 ), binned AS (

@@ -7,9 +7,8 @@ import signal
 from datetime import timedelta
 
 import pytest
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Sum
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -23,6 +22,7 @@ from tests.integration.conftest import child_of, counts, dummy, wait_until
 from tests.ledger_rows import make_task
 from tests.testapp.models import Post
 
+without_flush = pytest.fixture(scope="module", autouse=True)(sessions.without_flush)
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
 TARGET = "testapp.post.embedding"
@@ -294,7 +294,8 @@ def test_search__is_counted(monkeypatch):
 def test_workers__add_their_minutes_up(workers):
     """Two, in drains of several beats, side by side."""
     Post.objects.bulk_create([Post(title=f"text {number}") for number in range(600)])
-    started = [workers.start(embeddings={"BATCH_SIZE": 20}, providers=dummy(LATENCY_SECONDS=0.3)) for _ in range(2)]
+    pace = {"BATCH_SIZE": 20, "CONCURRENCY": 2}  # Five seconds for two, seven for one.
+    started = [workers.start(embeddings=pace, providers=dummy(LATENCY_SECONDS=0.5)) for _ in range(2)]
     wait_until(lambda: target_minutes()["completed"])
     seen_early = EmbeddingTask.objects.filter(status="pending").exists()
 
@@ -317,65 +318,3 @@ def test_workers__count_crashes(workers):
     wait_until(lambda: target_minutes()["attempts_failed"])
     assert attempts()[0][0] == "crashed"
     assert "died with 1 task in hand: they wait again." in AuditEvent.objects.earliest("pk").message
-
-
-# The timeline of a task.
-
-
-def test_timeline__has_attempts_and_what_people_did(drain, settings, task_of, admin_user):
-    settings.EMBEDDINGS = {"MAX_ATTEMPTS": 1}
-    post = Post.objects.create(title="[[transient]]")
-    drain()
-    LogEntry.objects.log_actions(admin_user.pk, [task_of(post)], CHANGE, "Retried.")
-    ledger.retry(EmbeddingTask.objects.all())
-    Post.objects.filter(pk=post.pk).update(title="fine")
-    drain()
-
-    last, retried, first = stats.timeline(task_of(post))
-
-    assert (last.what, last.outcome, last.worker, last.number, last.error) == (
-        "attempt 1",
-        "completed",
-        "test",
-        1,
-        "",
-    )
-    assert last.seconds >= 0
-    assert last.tokens > 0
-    assert (retried.what, retried.by, retried.outcome) == ("Retried.", admin_user.username, "")
-    assert (first.outcome, first.error != "") == ("failed", True)
-    assert last.at > retried.at > first.at
-
-
-def test_timeline__begins_with_what_is_in_hand():
-    task = make_task()
-    failure = Failure("transient", "TransientError", "It broke.")
-    ledger.fail(ledger.claim("default", 1, worker="host.1"), failure, is_final=False)
-    EmbeddingTask.objects.update(status="pending", available_at=None)
-    ledger.claim("default", 1, worker="host.2")
-    task.refresh_from_db()
-
-    now, before = stats.timeline(task)
-
-    assert (now.what, now.outcome, now.worker, now.number) == ("in hand", "processing", "host.2", 2)
-    assert before.outcome == "failed, to be tried again"
-
-
-def test_timeline__is_bounded_and_by_an_index(django_assert_num_queries):
-    task, other = make_task(), make_task()
-    attempt = {"outcome": "failed", "number": 1, "version": 1, "ended_at": timezone.now()}
-    TaskAttempt.objects.bulk_create(
-        TaskAttempt(task_id=[task, other][number % 2].pk, **attempt) for number in range(500)
-    )
-
-    ContentType.objects.get_for_model(EmbeddingTask)
-
-    with django_assert_num_queries(2):
-        entries = stats.timeline(task)
-
-    assert len(entries) == 100
-    with connection.cursor() as cursor:
-        cursor.execute("SET enable_seqscan = off")
-        plan = TaskAttempt.objects.filter(task_id=task.pk).order_by("-pk")[:100].explain()
-        cursor.execute("RESET enable_seqscan")
-    assert "embeddings_attempt_task" in plan
