@@ -10,7 +10,6 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from embeddings import stats
@@ -24,14 +23,6 @@ pytestmark = pytest.mark.django_db(databases=["default", "other"])
 PAGE = "/admin/embeddings/failuregroup/"
 LIST = "/admin/embeddings/embeddingtask/"
 SIGNATURE = "input: InputRejected 400: Bad & ugly: …"
-
-
-@pytest.fixture(autouse=True)
-def _bulk_pages(settings) -> None:
-    try:
-        reverse("admin:embeddings_embeddingtask_bulk", args=["retry"])
-    except NoReverseMatch:
-        settings.ROOT_URLCONF = "tests.integration.bulk_urls"
 
 
 @pytest.fixture
