@@ -109,9 +109,7 @@ class PageFinder:
         yield from _one_of_each(links.of_page(html, page.url))
         if _is_list(page.route) and not links.parameters(page.url):
             columns = html.count('scope="col"')
-            yield from (
-                links.address(path, **{ORDER: f"{sign}{n}"}) for n in range(1, columns + 1) for sign in ("", "-")
-            )
+            yield from (links.address(path, **{ORDER: str(number)}) for number in range(1, columns + 1))
             if 'id="searchbar"' in html:
                 yield from (links.address(path, **{SEARCH: words}) for words in ("7", "no-such-object", "a b"))
 
@@ -168,9 +166,9 @@ def _is_list(route: str) -> bool:
 
 
 def _one_of_each(urls: list[str]) -> list[str]:
-    """Without all but the first of the objects' pages of a kind, and all but two of a list's later pages."""
+    """Without all but the first of the objects' pages of a kind, and the middle pages of a list."""
     pages = sorted((int(number), url) for url in urls if (number := links.parameters(url).get(PAGE, "")).isdecimal())
-    dropped = {url for number, url in pages if number == 1} | {url for _, url in pages[1:-1]}
+    dropped = {url for number, url in pages[:-1] if number != 2 or len(links.parameters(url)) > 1}
     of_objects: set[str] = set()
     for url in urls:
         if "/change/" in url:
