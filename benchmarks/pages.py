@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from embeddings import registry
 
 APP = "embeddings"
 PAGE, ORDER, SEARCH = "p", "o", "q"
+# The key in the address of an object's page.
+OBJECT = re.compile("/[^/]+/(?=change/)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +172,12 @@ def _one_of_each(urls: list[str]) -> list[str]:
     """Without all but the first of the objects' pages of a kind, and the middle pages of a list."""
     pages = sorted((int(number), url) for url in urls if (number := links.parameters(url).get(PAGE, "")).isdecimal())
     dropped = {url for number, url in pages[:-1] if number != 2 or len(links.parameters(url)) > 1}
-    of_objects: set[str] = set()
+    kinds: set[str] = set()
     for url in urls:
         if "/change/" in url:
-            dropped |= {url} if _route(url) in of_objects else set()
-            of_objects.add(_route(url))
+            kind = OBJECT.sub("/", urlsplit(url).path)
+            dropped |= {url} if kind in kinds else set()
+            kinds.add(kind)
     return [url for url in urls if url not in dropped]
 
 
