@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from embeddings import registry
 
 APP = "embeddings"
 PAGE, ORDER, SEARCH = "p", "o", "q"
+# The key in the address of an object's page.
+OBJECT = re.compile("/[^/]+/(?=change/)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +112,7 @@ class PageFinder:
         yield from _one_of_each(links.of_page(html, page.url))
         if _is_list(page.route) and not links.parameters(page.url):
             columns = html.count('scope="col"')
-            yield from (
-                links.address(path, **{ORDER: f"{sign}{n}"}) for n in range(1, columns + 1) for sign in ("", "-")
-            )
+            yield from (links.address(path, **{ORDER: str(number)}) for number in range(1, columns + 1))
             if 'id="searchbar"' in html:
                 yield from (links.address(path, **{SEARCH: words}) for words in ("7", "no-such-object", "a b"))
 
@@ -168,14 +169,15 @@ def _is_list(route: str) -> bool:
 
 
 def _one_of_each(urls: list[str]) -> list[str]:
-    """Without all but the first of the objects' pages of a kind, and all but two of a list's later pages."""
+    """Without all but the first of the objects' pages of a kind, and the middle pages of a list."""
     pages = sorted((int(number), url) for url in urls if (number := links.parameters(url).get(PAGE, "")).isdecimal())
-    dropped = {url for number, url in pages if number == 1} | {url for _, url in pages[1:-1]}
-    of_objects: set[str] = set()
+    dropped = {url for number, url in pages[:-1] if number != 2 or len(links.parameters(url)) > 1}
+    kinds: set[str] = set()
     for url in urls:
         if "/change/" in url:
-            dropped |= {url} if _route(url) in of_objects else set()
-            of_objects.add(_route(url))
+            kind = OBJECT.sub("/", urlsplit(url).path)
+            dropped |= {url} if kind in kinds else set()
+            kinds.add(kind)
     return [url for url in urls if url not in dropped]
 
 
