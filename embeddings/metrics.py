@@ -57,7 +57,7 @@ def count_call(provider: Provider, *, inputs: int, tokens: int | None, seconds: 
 def hand_over(*, is_last: bool = False) -> None:
     """Add what this process has counted to the rows of the minute; what is not to be written now stays counted.
 
-    Nothing is waited for and nothing raised: figures are not worth a drain. `is_last`: there is no other chance, so it is tried again.
+    Nothing is waited for and nothing raised: figures are not worth a drain. `is_last`: it is tried a few times.
     """
     global _handed_over_at
     using = conf.current().databases[0]
