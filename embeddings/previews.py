@@ -69,6 +69,11 @@ def _first(wanted: TaskFilter, status: str) -> QuerySet[Any]:
     return tasks.annotate(fits=ExpressionWrapper(Q(**conditions), output_field=BooleanField()))
 
 
+def _indexed(wanted: TaskFilter) -> TaskFilter:
+    """The filter without what no index leads to, if that is all that it asks for."""
+    return wanted if wanted.is_indexed else TaskFilter(using=wanted.using)
+
+
 def _matching(wanted: TaskFilter) -> int:
     """How many tasks match in any state: counted up to the limit where there is an index, else by the last census."""
     if wanted.is_indexed:
@@ -142,8 +147,10 @@ def _texts_by_provider(wanted: TaskFilter, parts: Mapping[str, int]) -> Texts:
     """By the tasks that were embedded before, as far as there are any among the first; else by recent requests."""
     found: list[tuple[str, int, float | None]] = []
     for status, count in parts.items():
-        looked_at = _first(wanted, status).values_list("provider", "tokens_estimated", "fits")[:MOST_ADDED]
-        seen = [(provider, tokens) for provider, tokens, fits in looked_at if fits]
+        # First the ids, from an index alone: with more columns the planner may search the whole table for them.
+        ids = list(_first(_indexed(wanted), status).values_list("pk", flat=True)[:MOST_ADDED])
+        fit = replace(wanted, statuses=()).queryset().filter(pk__in=ids)
+        seen = list(fit.values_list("provider", "tokens_estimated"))
         for provider in {provider for provider, _ in seen}:
             own = [tokens for alias, tokens in seen if alias == provider]
             known = [tokens for tokens in own if tokens is not None]
