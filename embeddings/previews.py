@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet, Sum, Value
 
 from embeddings import conf
 from embeddings.exceptions import ConfigurationError
-from embeddings.models import EmbeddingOperation, EmbeddingTask, ProviderCall
+from embeddings.models import CLEARABLE, CensusCount, EmbeddingOperation, EmbeddingTask, ProviderCall
 from embeddings.providers import get_provider
 from embeddings.registry import NO_PROVIDER, Derived
 from embeddings.stats import census
 from embeddings.stats.census import Coverage, Preview
 from embeddings.task_filter import TaskFilter, eligible
 
-# Tasks of one status that are counted.
+# Tasks of one status that are looked at to count.
 MOST_COUNTED = 100_000
-# Tasks of one status whose tokens are added up, for the average of all.
-MOST_ADDED = 10_000
+# Tasks of one status whose tokens are looked at, for the average of all.
+MOST_ADDED = 2_000
 # Requests that say how many tokens a text has.
 RECENT_REQUESTS = 500
 
@@ -28,21 +30,57 @@ def of_tasks(kind: str, wanted: TaskFilter) -> Preview:
 
     The tokens and cost of a retry are estimates: by what is known of the tasks, or else of the provider's requests.
     """
-    tasks, statuses = eligible(kind, wanted)
-    parts = {str(status): _bounded(tasks.filter(status=status)).count() for status in statuses}
-    rows, matching = sum(parts.values()), _bounded(wanted.queryset()).count()
-    texts = _texts_by_provider(tasks, parts) if kind == EmbeddingOperation.Kind.RETRY else None
+    _, statuses = eligible(kind, wanted)
+    counts = {str(status): _count(kind, wanted, status) for status in statuses}
+    parts = {status: count for status, (count, _) in counts.items() if count}
+    rows = sum(parts.values())
+    texts = _texts_by_provider(wanted, parts) if kind == EmbeddingOperation.Kind.RETRY else None
     tokens, cost = (None, None) if texts is None else _priced(texts)
     return Preview(
         rows=rows,
         tokens=tokens,
         cost=cost,
-        parts={status: count for status, count in parts.items() if count},
-        others=max(matching - rows, 0),
+        parts=parts,
+        others=max(_matching(wanted) - rows, 0),
         is_estimate=False,
-        is_at_least=MOST_COUNTED in parts.values(),
-        others_are_at_least=matching == MOST_COUNTED,
+        is_at_least=any(is_stopped for _, is_stopped in counts.values()),
     )
+
+
+def _count(kind: str, wanted: TaskFilter, status: str) -> tuple[int, bool]:
+    """How many tasks of this status an operation would change, and whether counting stopped at the limit."""
+    looked_at = _first(wanted, status).values("fits")[:MOST_COUNTED]
+    found = looked_at.aggregate(total=Count("*"), fit=Count("fits", filter=Q(fits=True)))
+    boxes = 0
+    if kind == EmbeddingOperation.Kind.CLEAR:
+        boxed = replace(wanted, statuses=(status,)).queryset().filter(payload__isnull=False)
+        boxes = boxed.order_by()[:MOST_COUNTED].count()
+    return max(found["fit"] - boxes, 0), found["total"] == MOST_COUNTED
+
+
+def _first(wanted: TaskFilter, status: str) -> QuerySet[Any]:
+    """Tasks of a status, each with whether it `fits`; slice it. What no index finds is looked for among these."""
+    conditions = replace(wanted, statuses=()).conditions()
+    tasks = EmbeddingTask.objects.using(wanted.using).filter(status=status)
+    # In the order of the index, lest the whole table be read for them; there is none for the other statuses.
+    tasks = tasks.order_by("pk") if status in CLEARABLE else tasks.order_by()
+    if wanted.is_indexed or not conditions:
+        return tasks.filter(**conditions).annotate(fits=Value(True))
+    return tasks.annotate(fits=ExpressionWrapper(Q(**conditions), output_field=BooleanField()))
+
+
+def _indexed(wanted: TaskFilter) -> TaskFilter:
+    """The filter without what no index leads to, if that is all that it asks for."""
+    return wanted if wanted.is_indexed else TaskFilter(using=wanted.using)
+
+
+def _matching(wanted: TaskFilter) -> int:
+    """How many tasks match in any state: counted up to the limit where there is an index, else by the last census."""
+    if wanted.is_indexed:
+        return wanted.queryset().order_by()[:MOST_COUNTED].count()
+    counted = CensusCount.objects.using(wanted.using).filter(**wanted.conditions())
+    total: int = counted.aggregate(total=Sum("count", default=0))["total"]
+    return total
 
 
 def of_rows(kind: str, targets: Collection[Derived], using: str) -> Preview:
@@ -105,24 +143,19 @@ def _cost(alias: str, tokens: float) -> float | None:
         return None
 
 
-def _texts_by_provider(tasks: QuerySet[EmbeddingTask], counts: Mapping[str, int]) -> Texts:
+def _texts_by_provider(wanted: TaskFilter, parts: Mapping[str, int]) -> Texts:
     """By the tasks that were embedded before, as far as there are any among the first; else by recent requests."""
-    found = []
-    for status, count in counts.items():
-        rows = list(_sums(tasks.filter(status=status))) if count else []
-        seen = sum(total for _, total, _, _ in rows)
-        for provider, total, known, tokens in rows:
-            average = tokens / known if known else tokens_per_text(provider)
-            found.append((provider, round(count * total / seen), average))
+    found: list[tuple[str, int, float | None]] = []
+    for status, count in parts.items():
+        # First the ids, from an index alone: with more columns the planner may search the whole table for them.
+        ids = list(_first(_indexed(wanted), status).values_list("pk", flat=True)[:MOST_ADDED])
+        fit = replace(wanted, statuses=()).queryset().filter(pk__in=ids)
+        seen = list(fit.values_list("provider", "tokens_estimated"))
+        for provider in {provider for provider, _ in seen}:
+            own = [tokens for alias, tokens in seen if alias == provider]
+            known = [tokens for tokens in own if tokens is not None]
+            average = sum(known) / len(known) if known else tokens_per_text(provider)
+            found.append((provider, round(count * len(own) / len(seen)), average))
+        if not seen:
+            found.append((wanted.provider or NO_PROVIDER, count, None))
     return found
-
-
-def _sums(tasks: QuerySet[EmbeddingTask]) -> Iterable[tuple[str, int, int, int]]:
-    """(provider, tasks, tasks whose tokens are known, their tokens) of the first tasks."""
-    first = EmbeddingTask.objects.using(tasks.db).filter(pk__in=tasks.order_by().values("pk")[:MOST_ADDED])
-    sums = first.order_by().values_list("provider")
-    return sums.annotate(total=Count("*"), known=Count("tokens_estimated"), sum=Sum("tokens_estimated", default=0))
-
-
-def _bounded(tasks: QuerySet[EmbeddingTask]) -> QuerySet[EmbeddingTask]:
-    return tasks.order_by()[:MOST_COUNTED]

@@ -81,7 +81,17 @@ class TaskFilter:
 
     def queryset(self) -> QuerySet[EmbeddingTask]:
         tasks = EmbeddingTask.objects.using(self.using)
-        return tasks.filter(**dict(self._conditions()))
+        return tasks.filter(**self.conditions())
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether an index leads to what it asks for, however rare that is. There is none of models, fields and
+        providers: there, look at no more than so many tasks of a status."""
+        return bool(self.batch_id is not None or self.error_kind or self.error_signature or self.worker)
+
+    def conditions(self) -> dict[str, Any]:
+        """As lookups."""
+        return dict(self._conditions())
 
     def _conditions(self) -> Iterator[tuple[str, Any]]:
         if self.statuses:

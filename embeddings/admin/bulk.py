@@ -111,7 +111,7 @@ class BulkPages(ConfirmingAdmin):
             "title": f"{capfirst(verb.name)} all that match",
             "lead": _lead(verb, preview),
             "facts": list(_facts(verb, preview, wanted)),
-            "form": form if preview.rows else None,
+            "form": form if preview.rows or preview.is_at_least else None,
             "button": f"Yes, {verb.name} {_rows(preview)}",
             "is_danger": verb.is_danger,
             "back": back,
@@ -143,7 +143,7 @@ def _rows(preview: Preview) -> str:
 
 
 def _lead(verb: Verb, preview: Preview) -> str:
-    if preview.rows:
+    if preview.rows or preview.is_at_least:
         return f"{_rows(preview)} {verb.outcome}"
     return f"There is nothing to {verb.name}. {verb.only}"
 
@@ -153,8 +153,8 @@ def _facts(verb: Verb, preview: Preview, wanted: TaskFilter) -> Any:
     if preview.parts:
         yield "In these states", confirming.listed(preview.parts)
     if preview.others:
-        others = confirming.number(preview.others, is_at_least=preview.others_are_at_least)
-        yield "Left as they are", f"{others} that match too. {verb.only if preview.rows else ''}"
+        only = f" {verb.only}" if preview.rows else ""
+        yield "Left as they are", f"{confirming.number(preview.others, is_estimate=True)} that match too.{only}"
     if verb.name == "retry" and preview.rows:
         tokens = confirming.number(preview.tokens, is_at_least=preview.is_at_least, is_estimate=True)
         yield "Tokens", tokens

@@ -61,12 +61,11 @@ class Preview:
     # US dollars; None where the price is not known.
     cost: float | None = None
     parts: dict[str, int] = field(default_factory=dict)
-    # Tasks that match, but are in no state for it.
+    # Tasks that match, but are in no state for it: about so many, as far as it is known.
     others: int = 0
     is_estimate: bool = True
-    # Whether counting stopped at the limit: of `rows`, tokens and cost; of `others`.
+    # Whether counting stopped at the limit.
     is_at_least: bool = False
-    others_are_at_least: bool = False
 
 
 def ledger_counts() -> LedgerCounts:

@@ -13,7 +13,7 @@ from django.test import Client
 
 from embeddings import operations, previews
 from embeddings.admin import actions, bulk
-from embeddings.models import AuditEvent, EmbeddingOperation, EmbeddingTask, ProviderCall, Status
+from embeddings.models import AuditEvent, CensusCount, EmbeddingOperation, EmbeddingTask, ProviderCall, Status
 from embeddings.operating import Operator
 from embeddings.stats import census
 from embeddings.stats.census import Coverage
@@ -92,15 +92,19 @@ class TestPreview:
     def test_retry__says_what_will_happen_and_to_which(self, admin_client):
         for _ in range(2):
             make_task(Status.FAILED, tokens_estimated=50)
-        make_task(Status.CANCELLED, tokens_estimated=50)
-        make_task(Status.COMPLETED)
+        cancelled = make_task(Status.CANCELLED, tokens_estimated=50)
+        CensusCount.objects.create(
+            content_type_id=cancelled.content_type_id, field="embedding", status="completed", count=11, has_vector=True
+        )
 
         html = text(page(admin_client, f"{LIST}bulk/retry/"))
 
         assert "3 tasks will be tried again at once" in html
         assert "Which All tasks" in html
         assert "2 failed, 1 cancelled" in html
-        assert "1 that match too. Only failed, cancelled, scheduled and rate limited tasks can be retried." in html
+        assert (
+            "about 8 that match too. Only failed, cancelled, scheduled and rate limited tasks can be retried." in html
+        )
         assert "Tokens about 150 Cost nothing" in html
 
     def test_clear__says_the_filter_in_words(self, admin_client):

@@ -10,6 +10,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, connections
 from django.utils import timezone
 
@@ -17,6 +18,7 @@ from embeddings import audit, operations, previews
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import (
     AuditEvent,
+    CensusCount,
     EmbeddingBatch,
     EmbeddingOperation,
     EmbeddingTask,
@@ -29,7 +31,7 @@ from tests.integration import sessions
 from tests.integration.conftest import child_of, counts, dummy, openai, wait_until
 from tests.ledger_rows import make_task
 from tests.openai_server import OpenAIServer
-from tests.testapp.models import Post
+from tests.testapp.models import Memo, Post
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -305,19 +307,43 @@ class TestPreview:
         insert_tasks(3)
         insert_tasks(2, Status.CANCELLED)
         insert_tasks(4, Status.COMPLETED)
+        batch = EmbeddingBatch.objects.create(name="b")
+        EmbeddingTask.objects.update(batch=batch)
 
-        preview = operations.preview("retry", TaskFilter())
+        preview = operations.preview("retry", TaskFilter(batch_id=batch.pk))
 
         assert (preview.rows, preview.parts, preview.others) == (5, {"failed": 3, "cancelled": 2}, 4)
-        assert not (preview.is_estimate or preview.is_at_least or preview.others_are_at_least)
+        assert not (preview.is_estimate or preview.is_at_least)
+
+    def test_preview__counts_the_others_by_the_census_where_no_index_leads_to_them(self):
+        failed = make_task(Status.FAILED)
+        same = {"content_type_id": failed.content_type_id, "provider": "default", "has_vector": False}
+        for field, status, count in [("embedding", "failed", 1), ("embedding", "completed", 900), ("b", "failed", 70)]:
+            CensusCount.objects.create(field=field, status=status, count=count, **same)
+
+        assert operations.preview("retry", TaskFilter(field="embedding")).others == 900
+        assert operations.preview("retry", TaskFilter(field="embedding", statuses=("failed",))).others == 0
+
+    @pytest.mark.parametrize("kind", ["retry", "clear"])
+    def test_preview__of_a_model_or_a_field_counts_only_its_own(self, kind):
+        insert_tasks(3)
+        make_task(Status.FAILED, model=Memo)
+        make_task(Status.FAILED, model=Memo, payload={"fields": {}})
+        memos = ContentType.objects.get_for_model(Memo).pk
+
+        preview = operations.preview(kind, TaskFilter(content_type_id=memos))
+
+        assert preview.rows == (2 if kind == "retry" else 1)
 
     def test_preview__counts_no_further_than_its_limit(self, monkeypatch):
         monkeypatch.setattr(previews, "MOST_COUNTED", 3)
         insert_tasks(5)
 
-        preview = operations.preview("clear", TaskFilter())
+        everything = operations.preview("clear", TaskFilter())
+        of_another_field = operations.preview("clear", TaskFilter(field="b"))
 
-        assert (preview.rows, preview.is_at_least, preview.others_are_at_least) == (3, True, True)
+        assert (everything.rows, everything.is_at_least) == (3, True)
+        assert (of_another_field.rows, of_another_field.is_at_least) == (0, True)
 
     def test_preview__tokens_of_what_was_embedded_before_and_its_cost(self, settings):
         with OpenAIServer() as server:
