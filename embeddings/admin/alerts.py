@@ -18,7 +18,7 @@ from embeddings.models import Alert
 
 # The list that tells more of each kind: (model, query, what it is called).
 PAGES = {
-    Alert.Kind.FAILED: ("embeddingtask", "?status__exact=failed", "failed tasks"),
+    Alert.Kind.FAILED: ("failuregroup", "", "failures"),
     Alert.Kind.WAITING: ("embeddingtask", "?status__exact=pending", "waiting tasks"),
     Alert.Kind.NO_WORKER: ("workerstatus", "", "workers"),
     Alert.Kind.PROVIDER: ("providerstate", "", "providers"),

@@ -44,9 +44,7 @@ def quota_use(alias: str) -> str:
 
 def last_hour(alias: str) -> str:
     """Requests, failures, latency, tokens and cost."""
-    traffic = _traffic(alias)
-    if traffic is None:
-        return labels.NONE
+    traffic = provider_traffic(alias, hours=1.0, points=1)
     requests = traffic.completed + traffic.failed
     if not requests:
         return "no requests"
@@ -60,13 +58,6 @@ def _lines(traffic: Traffic) -> list[str]:
         lines.append(f"p95 {_seconds(traffic.percentiles.p95)}")
     cost = f", ${traffic.cost:.4f}" if traffic.cost else ""
     return [*lines, f"{traffic.tokens:,} tokens{cost}"]
-
-
-def _traffic(alias: str) -> Traffic | None:
-    try:
-        return provider_traffic(alias, hours=1.0, points=1)
-    except NotImplementedError:
-        return None
 
 
 def _in_lines(lines: Iterable[str]) -> str:
