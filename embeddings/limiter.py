@@ -1,4 +1,4 @@
-"""Whether a provider may be called now: cooldowns after a rate limit, the circuit, blocks after a wrong configuration.
+"""Whether a provider may be called now: rests after a rate limit or for a quota, the circuit, a wrong configuration.
 
 The state is one row a provider in the first of EMBEDDINGS["DATABASES"], shared by all workers and judged by the
 database's clock. What operators have paused (`embeddings.pauses`) is never called.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Case, DateTimeField, F, Q, QuerySet, When
+from django.db.models import BooleanField, Case, DateTimeField, ExpressionWrapper, F, Q, QuerySet, When
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Greatest, Now
 from django.utils.text import capfirst
@@ -32,7 +33,7 @@ def open_lanes(aliases: Iterable[str]) -> list[str]:
     """Those of the providers that may be called now, in their order."""
     aliases = pauses.open_providers(aliases)
     blocked = _states().filter(alias__in=aliases).exclude(blocked_reason="")
-    closed = set(blocked.exclude(_IS_OVER, blocked_reason=Reason.RATE_LIMIT).values_list("alias", flat=True))
+    closed = set(blocked.exclude(_IS_OVER, blocked_reason__in=_ENDS_BY_ITSELF).values_list("alias", flat=True))
     return [alias for alias in aliases if alias not in closed]
 
 
@@ -60,14 +61,16 @@ def take_probe(alias: str) -> bool:
 
 
 _IS_OVER = Q(blocked_until__lte=Now())
+_WHETHER_OVER = ExpressionWrapper(_IS_OVER, BooleanField())
+_ENDS_BY_ITSELF = (Reason.RATE_LIMIT, Reason.QUOTA)
 _NEEDS_PROBE = (Reason.CIRCUIT, Reason.CONFIGURATION)
 
 
 def succeeded(alias: str) -> None:
     """A request was answered: the provider works."""
     troubled = _states().filter(alias=alias).exclude(blocked_reason="", failures_in_a_row=0)
-    # A cooldown that still runs stays: the answer may be to a request sent before the 429.
-    troubled = troubled.exclude(blocked_reason=Reason.RATE_LIMIT, blocked_until__gt=Now())
+    # A rest that is not over stays: the answer may be to a request sent before the 429.
+    troubled = troubled.exclude(blocked_reason__in=_ENDS_BY_ITSELF, blocked_until__gt=Now())
     if troubled.exists():
         _unblock(troubled, "it answers again")
 
@@ -82,20 +85,12 @@ def rate_limited(alias: str, retry_after: float | None, message: str) -> datetim
 def wait_for_quota(alias: str, seconds: float, message: str) -> datetime:
     """Let the provider rest until its quota has refilled; returns until when."""
     seconds = min(seconds, LONGEST_COOLDOWN_SECONDS)
-    return _block(alias, Reason.RATE_LIMIT, Now() + timedelta(seconds=seconds), message)
-
-
-def quota_used_up(alias: str) -> str:
-    """What is said of a provider that rests until its quota has refilled."""
-    return f"The quota of provider {alias!r} is used up for now."
+    return _block(alias, Reason.QUOTA, Now() + timedelta(seconds=seconds), message)
 
 
 def end_wait_for_quota(alias: str) -> bool:
-    """Let a provider be called at once that rests for its quota; returns whether it did.
-
-    A cooldown that the provider has asked for by a 429 stands: it is told from this one by the message alone.
-    """
-    waiting = _states().filter(alias=alias, blocked_reason=Reason.RATE_LIMIT, last_error=quota_used_up(alias))
+    """Let a provider be called at once that rests for its quota; returns whether it did. One after a 429 stands."""
+    waiting = _states().filter(alias=alias, blocked_reason=Reason.QUOTA)
     return waiting.update(blocked_until=None, blocked_reason="", updated_at=Now()) == 1
 
 
@@ -134,7 +129,8 @@ def misconfigured(alias: str, message: str, *, is_prolonged: bool = True) -> Non
 def _block(alias: str, reason: str, until: CombinedExpression, message: str) -> datetime:
     """Close the provider's lane; a block that lasts longer already keeps its end.
 
-    A rate limit does not take the place of a circuit or a wrong configuration: these end with a probe only.
+    What ends by itself does not take the place of a circuit or a wrong configuration, which end with a probe only; nor
+    our own count that of a rest that the provider has asked for.
     """
     _states().get_or_create(alias=alias)
     later = Case(
@@ -144,8 +140,8 @@ def _block(alias: str, reason: str, until: CombinedExpression, message: str) -> 
     )
     states = _states().filter(alias=alias)
     with transaction.atomic(using=states.db):
-        before = states.select_for_update().get()
-        if reason == Reason.RATE_LIMIT and before.blocked_reason in _NEEDS_PROBE:
+        before = states.annotate(is_over=_WHETHER_OVER).select_for_update().get()
+        if _stands(before, reason):
             reason, message = before.blocked_reason, before.last_error
         states.update(blocked_until=later, blocked_reason=reason, last_error=message, updated_at=Now())
         if reason in _NEEDS_PROBE and reason != before.blocked_reason:
@@ -154,6 +150,13 @@ def _block(alias: str, reason: str, until: CombinedExpression, message: str) -> 
         blocked_until = states.get().blocked_until
     assert blocked_until is not None
     return blocked_until
+
+
+def _stands(before: Any, reason: str) -> bool:
+    """Whether the reason of the present block, which knows whether it `is_over`, is not to be replaced by this one."""
+    if before.blocked_reason in _NEEDS_PROBE:
+        return reason in _ENDS_BY_ITSELF
+    return reason == Reason.QUOTA and before.blocked_reason == Reason.RATE_LIMIT and not before.is_over
 
 
 def _unblock(states: QuerySet[ProviderState], why: str, by: str = "") -> bool:

@@ -502,6 +502,21 @@ class Migration(migrations.Migration):
             field=models.UUIDField(blank=True, editable=False, null=True, unique=True),
         ),
         migrations.AlterField(
+            model_name="providerstate",
+            name="blocked_reason",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("rate_limit", "rate limit"),
+                    ("quota", "quota used up"),
+                    ("circuit", "circuit open"),
+                    ("configuration", "configuration"),
+                ],
+                default="",
+                max_length=16,
+            ),
+        ),
+        migrations.AlterField(
             model_name="embeddingoperation",
             name="kind",
             field=models.CharField(

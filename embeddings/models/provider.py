@@ -11,6 +11,8 @@ class ProviderState(models.Model):
     class Reason(models.TextChoices):
         # It asked to slow down; it may be called again after `blocked_until`.
         RATE_LIMIT = "rate_limit", "rate limit"
+        # By our own count, or by what it says is left, its quota is used up; there is some again after `blocked_until`.
+        QUOTA = "quota", "quota used up"
         # Too many transient failures in a row; a ping after `blocked_until` decides.
         CIRCUIT = "circuit", "circuit open"
         # No request can work until somebody changes something; a ping after `blocked_until` decides.

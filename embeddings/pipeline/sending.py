@@ -59,7 +59,7 @@ class Sender:
         if seconds <= SHORT_WAIT_SECONDS:
             self._rests_until[provider.alias] = time.monotonic() + seconds
             return
-        error = QuotaUsedUp(limiter.quota_used_up(provider.alias))
+        error = QuotaUsedUp(f"The quota of provider {provider.alias!r} is used up for now.")
         until = limiter.wait_for_quota(provider.alias, seconds, str(error))
         if live.refresh(max_age_seconds=0):  # Somebody may have raised the quota: it is asked for again.
             get_provider(provider.alias)

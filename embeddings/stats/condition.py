@@ -23,6 +23,8 @@ STUCK_SECONDS = 60.0
 OLD_COUNT_SECONDS = 600.0
 
 Reason = ProviderState.Reason
+# Why a provider rests that goes on by itself.
+_RESTS = {Reason.RATE_LIMIT: "has asked to slow down", Reason.QUOTA: "has used up its quota for now"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +210,9 @@ def _old_counts(now: Situation) -> Iterator[Condition]:
 def _rate_limited(now: Situation) -> Iterator[Condition]:
     for state in now.states:
         until = state.blocked_until
-        if state.blocked_reason != Reason.RATE_LIMIT or until is None or until <= now.now or not now.waiting:
+        if state.blocked_reason not in _RESTS or until is None or until <= now.now or not now.waiting:
             continue
-        sentence = f"Provider {state.alias} has asked to slow down, or its quota is used up; {waiting(now)}."
+        sentence = f"Provider {state.alias} {_RESTS[Reason(state.blocked_reason)]}; {waiting(now)}."
         advice = f"Nothing to do: it goes on in {left(until, now)}. If it happens often, ask for a higher quota."
         yield Condition("busy", sentence, advice, "providerstate")
 

@@ -284,7 +284,7 @@ def test_worker__sends_less_within_seconds_when_a_quota_is_set(workers, redis_cl
 
     live.change({}, {"default": {"requests_per_minute": 2}}, by="anna")
 
-    wait_until(lambda: ProviderState.objects.filter(blocked_reason="rate_limit").exists(), seconds=WITHIN_SECONDS)
+    wait_until(lambda: ProviderState.objects.filter(blocked_reason="quota").exists(), seconds=WITHIN_SECONDS)
 
 
 def test_worker__fails_a_task_within_seconds_when_its_attempts_are_lowered(workers):
@@ -322,7 +322,7 @@ def test_drain__that_knows_only_the_old_quota_looks_again_before_it_lets_a_provi
 def test_change__ends_the_rest_of_a_provider_whose_quota_is_larger_now(settings, before, after, goes_on):
     settings.EMBEDDING_PROVIDERS = provider(TOKENS_PER_MINUTE=5)
     live.change({}, {"default": {"tokens_per_minute": before}}, by="anna")
-    until = limiter.wait_for_quota("default", 60, limiter.quota_used_up("default"))
+    until = limiter.wait_for_quota("default", 60, "The quota is used up.")
     task = make_task(Status.RATE_LIMITED, available_at=until)
 
     live.change({}, {"default": {"tokens_per_minute": after}}, by="anna")
@@ -334,7 +334,7 @@ def test_change__ends_the_rest_of_a_provider_whose_quota_is_larger_now(settings,
 
 def test_change__to_no_limit_at_all_ends_the_rest_too():
     live.change({}, {"default": {"tokens_per_minute": 5}}, by="anna")
-    limiter.wait_for_quota("default", 60, limiter.quota_used_up("default"))
+    limiter.wait_for_quota("default", 60, "The quota is used up.")
 
     live.change({}, {"default": {"tokens_per_minute": None}}, by="anna")
 

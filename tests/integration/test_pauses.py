@@ -468,3 +468,36 @@ def test_resume_provider__by_hand_is_audited_with_who_did_it():
 
     event = AuditEvent.objects.get()
     assert (event.kind, event.by) == ("unblocked", "ada")
+
+
+def test_limiter__keeps_a_rest_that_the_provider_has_asked_for_through_one_for_its_quota():
+    limiter.rate_limited("default", 30, "Too many requests.")
+
+    limiter.wait_for_quota("default", 60, "The quota is used up.")
+
+    state = ProviderState.objects.get()
+    assert (state.blocked_reason, limiter.end_wait_for_quota("default")) == ("rate_limit", False)
+    assert state.blocked_until > timezone.now() + timedelta(seconds=50)
+
+
+def test_limiter__rests_for_the_quota_once_the_provider_asks_for_no_rest_any_more():
+    limiter.rate_limited("default", 0, "Too many requests.")
+    ProviderState.objects.update(blocked_until=Now())
+
+    limiter.wait_for_quota("default", 60, "The quota is used up.")
+
+    assert limiter.open_lanes(["default"]) == []
+    assert limiter.end_wait_for_quota("default")
+    assert limiter.open_lanes(["default"]) == ["default"]
+
+
+def test_limiter__a_rest_for_the_quota_ends_by_itself_and_hinders_no_search():
+    limiter.wait_for_quota("default", 60, "The quota is used up.")
+
+    limiter.succeeded("default")  # the answer to a request that was sent before
+
+    assert limiter.open_lanes(["default"]) == []
+    assert limiter.is_open_to_searches("default")
+    ProviderState.objects.update(blocked_until=Now())
+    assert limiter.open_lanes(["default"]) == ["default"]
+    assert limiter.due_probes(["default"]) == []

@@ -107,8 +107,14 @@ class TestBusy:
         worst = conditions(situation(rate_limited=5, states=[state("rate_limit")]))[0]
 
         assert worst.level == "busy"
-        assert worst.sentence == "Provider default has asked to slow down, or its quota is used up; 5 tasks wait."
+        assert worst.sentence == "Provider default has asked to slow down; 5 tasks wait."
         assert "it goes on in 20 s" in worst.advice
+
+    def test_conditions__quota_used_up(self):
+        worst = conditions(situation(rate_limited=5, states=[state("quota")]))[0]
+
+        assert worst.level == "busy"
+        assert worst.sentence == "Provider default has used up its quota for now; 5 tasks wait."
 
     def test_conditions__rate_limit_is_over(self):
         assert judged(pending=5, states=[state("rate_limit", seconds=-1)]) == ("busy", "5 waiting.")
