@@ -22,7 +22,7 @@ from django.utils.text import capfirst
 
 from embeddings import audit, conf, registry
 from embeddings.exceptions import Paused
-from embeddings.models import Pause
+from embeddings.models import EmbeddingOperation, Pause
 from embeddings.registry import Derived
 
 Kind = Pause.Kind
@@ -102,6 +102,20 @@ def is_provider_paused(alias: str) -> bool:
 def open_providers(aliases: Iterable[str]) -> list[str]:
     """Those that are not paused, in their order; none while everything is."""
     return [] if is_everything_paused() else [alias for alias in aliases if not is_provider_paused(alias)]
+
+
+def is_held(operation: EmbeddingOperation) -> bool:
+    """Whether an operation in the background waits. What only ends work goes on: one may stop everything to do it."""
+    return is_everything_paused() and operation.kind not in _ENDING
+
+
+def open_operations(using: str) -> QuerySet[EmbeddingOperation]:
+    """Those that nobody works on and that are not held."""
+    free = EmbeddingOperation.objects.using(using).free()
+    return free.filter(kind__in=_ENDING) if is_everything_paused() else free
+
+
+_ENDING = (EmbeddingOperation.Kind.CANCEL, EmbeddingOperation.Kind.CLEAR)
 
 
 def check(alias: str, target: Derived | None = None) -> None:

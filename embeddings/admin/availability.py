@@ -19,7 +19,7 @@ Reason = ProviderState.Reason
 
 MEANING = {
     Reason.RATE_LIMIT: "It asked to slow down. Its tasks wait and go on by themselves.",
-    Reason.QUOTA: "Its quota is used up for now. Its tasks wait and go on by themselves, at once if the quota is raised.",
+    Reason.QUOTA: "Its quota is used up for now. Its tasks wait and go on by themselves, at once if it is raised.",
     Reason.CIRCUIT: (
         "It failed several times in a row, and nothing is sent to it. It is asked for one harmless vector from time "
         "to time; once it answers, everything goes on by itself. No attempt is charged meanwhile."

@@ -31,8 +31,8 @@ Kind = Pause.Kind
 
 MEANING = {
     Kind.EVERYTHING: (
-        "No worker takes a task, splits a text or goes on with an operation. Saves go on recording what is to be "
-        "embedded, and searches go on."
+        "No worker takes a task, splits a text or goes on with an operation, but for those that cancel or clear tasks. "
+        "Saves go on recording what is to be embedded, and searches go on."
     ),
     Kind.PROVIDER: (
         "Nothing at all is sent to it: its tasks wait, and searches by meaning that need it find by words instead."

@@ -35,10 +35,10 @@ ROLLOUT_SECONDS = 30.0
 def operate() -> None:
     """The job of an operator's poke."""
     worker, stop = jobs.begin(jobs.OPERATE)
-    if not conf.current().enabled or pauses.is_everything_paused():
+    if not conf.current().enabled:
         return
     Operator(worker, seconds=SECONDS, stop=stop).run()
-    if any(EmbeddingOperation.objects.using(using).free().exists() for using in conf.current().databases):
+    if any(pauses.open_operations(using).exists() for using in conf.current().databases):
         jobs.poke_operator(is_coalesced=False)
 
 
@@ -65,12 +65,12 @@ class Operator:
                     self._work(operation, using)
 
     def _is_over(self) -> bool:
-        return self._stop() or time.monotonic() >= self._deadline or pauses.is_everything_paused()
+        return self._stop() or time.monotonic() >= self._deadline
 
     def _take(self, using: str) -> EmbeddingOperation | None:
         """The next operation, under a lease."""
         with transaction.atomic(using=using):
-            free = EmbeddingOperation.objects.using(using).free().order_by("pk")
+            free = pauses.open_operations(using).order_by("pk")
             operation = free.select_for_update(skip_locked=True).first()
             if operation is not None:
                 _only(operation, using).update(
@@ -104,7 +104,7 @@ class Operator:
         """Page after page, as long as there is time."""
         if operation.rows_total is None:
             _only(operation, using).update(rows_total=KINDS[operation.kind].total(operation, using))
-        while not self._is_over():
+        while not (self._is_over() or pauses.is_held(operation)):
             step = self._page(operation, using)
             if step is None or step.is_last or step.is_blocked:
                 return

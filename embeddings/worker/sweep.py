@@ -18,7 +18,6 @@ from embeddings import (
     registry,
     timeouts,
 )
-from embeddings.models import EmbeddingOperation
 from embeddings.pipeline import selection
 from embeddings.worker.databases import errors_logged
 from embeddings.worker.patience import ANSWER_SECONDS
@@ -91,10 +90,8 @@ class Sweep:
             jobs.poke(is_coalesced=is_coalesced, patience_seconds=ANSWER_SECONDS)
 
     def _poke_operator(self, *, is_coalesced: bool) -> None:
-        if not conf.current().enabled or pauses.is_everything_paused():
-            return
-        databases = conf.current().databases
-        if any(EmbeddingOperation.objects.using(using).free().exists() for using in databases):
+        settings = conf.current()
+        if settings.enabled and any(pauses.open_operations(using).exists() for using in settings.databases):
             jobs.poke_operator(is_coalesced=is_coalesced, patience_seconds=ANSWER_SECONDS)
 
     def _clean_up(self) -> None:

@@ -16,13 +16,15 @@ from django.utils import timezone
 import embeddings
 from embeddings import ledger, limiter, operations, pauses
 from embeddings.exceptions import ConfigurationError, Paused
-from embeddings.models import AuditEvent, EmbeddingOperation, EmbeddingTask, Pause, ProviderState
+from embeddings.models import AuditEvent, EmbeddingOperation, EmbeddingTask, Pause, ProviderState, Status
 from embeddings.operating import Operator
 from embeddings.providers.dummy import DummyProvider
 from embeddings.search import lane
+from embeddings.task_filter import TaskFilter
 from embeddings.worker.sweep import Sweep
 from tests.integration import sessions
 from tests.integration.conftest import child_of, counts, dummy, wait_until
+from tests.ledger_rows import make_task
 from tests.testapp.models import Doc, Memo, Post, Word
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -274,6 +276,41 @@ def test_operate__waits_while_everything_is_paused():
 
     assert before == (EmbeddingOperation.State.WAITING, 0)
     assert operation.state == EmbeddingOperation.State.DONE
+
+
+@pytest.mark.parametrize(
+    ("begin", "status"), [(operations.cancel_matching, "pending"), (operations.clear_matching, "failed")]
+)
+def test_operate__cancels_and_clears_while_everything_is_paused(redis_client, begin, status):
+    pause(Kind.EVERYTHING)
+    make_task(Status(status))
+    retried = operations.retry_matching(TaskFilter())
+    ending = begin(TaskFilter())
+    redis_client.flushdb()
+
+    Sweep("worker").run()
+    poked = redis_client.llen("rq:queue:embeddings")
+    Operator("worker").run()
+
+    ending.refresh_from_db()
+    retried.refresh_from_db()
+    assert (poked, ending.state, ending.changed) == (1, "done", 1)
+    assert (retried.state, retried.rows_read) == ("waiting", 0)
+
+
+def test_operate__is_held_between_two_pages_once_everything_is_paused():
+    make_posts(3)
+    operation = operations.regenerate(Post)
+
+    def pause_once() -> bool:
+        if EmbeddingOperation.objects.get().rows_read and not Pause.objects.exists():
+            pause(Kind.EVERYTHING)
+        return False
+
+    Operator("worker", page_size=1, stop=pause_once).run()
+
+    operation.refresh_from_db()
+    assert (operation.rows_read, operation.lease_until, operation.is_open) == (1, None, True)
 
 
 def test_sweep__calls_nobody_for_what_is_paused(redis_client):
