@@ -23,6 +23,8 @@ from embeddings.stats.failures import Failures
 MOST_FAILURES = 5
 MOST_WORKERS = 10
 MOST_OPERATIONS = 10
+# The targets of our own.
+DIRECT = "embeddings."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,8 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def coverage(rows: list[Coverage], places: Places) -> list[dict[str, Any]]:
-    """How much of each target is embedded, as a bar with its legend."""
-    return [_of_target(row, places) for row in rows]
+    """How much of each target is embedded, as a bar with its legend. Texts of no object are shown if there are any."""
+    return [_of_target(row, places) for row in rows if row.rows or not row.target.startswith(DIRECT)]
 
 
 def _of_target(row: Coverage, places: Places) -> dict[str, Any]:

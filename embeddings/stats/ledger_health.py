@@ -12,7 +12,7 @@ from embeddings.durations import duration
 from embeddings.models import EmbeddingTask
 
 # So many dead rows, and such a part of the living, are worth a word; autovacuum begins at a fifth.
-MANY_DEAD = 10_000
+MANY_DEAD = 100_000
 DEAD_SHARE = 0.5
 # A transaction that is open for longer keeps vacuum, and long enough also workers, from their work.
 LONG_TRANSACTION_SECONDS = 300.0
