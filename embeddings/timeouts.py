@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 from django.db import connections, transaction
+from django.db.backends.utils import CursorWrapper
 from psycopg.errors import LockNotAvailable, QueryCanceled
 from psycopg.pq import TransactionStatus
 
@@ -34,10 +35,16 @@ def bounded(aliases: Iterable[str]) -> Iterator[None]:
         yield
 
 
-def shorten(seconds: float, using: str) -> None:
-    """Let what follows in the present transaction run no longer than this, a statement."""
-    with connections[using].cursor() as cursor:
+@contextlib.contextmanager
+def reading(seconds: float, using: str) -> Iterator[CursorWrapper]:
+    """A cursor to read with: each of its statements runs no longer than this.
+
+    The limit ends with the block, also within a transaction of the caller's: it is rolled back, as would be a write.
+    """
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
         cursor.execute(f"SET LOCAL statement_timeout = {_milliseconds(seconds)}")
+        yield cursor
+        transaction.set_rollback(True, using=using)
 
 
 def is_timeout(exc: BaseException) -> bool:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connections, transaction
-
 from embeddings import sql, timeouts
 from embeddings.census.tables import LARGEST_ROWS, Tables, count_tables, size
 from embeddings.models import CensusCount, EmbeddingTask
@@ -55,8 +53,7 @@ def count(using: str, share: float = 1.0, *, largest_table: int | None = LARGEST
 
 def _read(share: float, using: str) -> tuple[datetime, list[tuple[Any, ...]]]:
     sample = "" if share == 1.0 else f"TABLESAMPLE SYSTEM ({100 * share:.6f})"
-    with transaction.atomic(using=using), connections[using].cursor() as cursor:
-        timeouts.shorten(SECONDS, using)
+    with timeouts.reading(SECONDS, using) as cursor:
         cursor.execute("SELECT now()")
         ((taken_at,),) = cursor.fetchall()
         cursor.execute(sql.load("census").format(sample=sample))

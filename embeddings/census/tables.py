@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterator
 
 from django.db import Error as AnyDatabaseError
-from django.db import connections, models, router, transaction
+from django.db import connections, models, router
 
 from embeddings import registry, sql, timeouts
 
@@ -57,8 +57,7 @@ def _counted(group: list[type[models.Model]], using: str, seconds: float) -> Tab
     labels = [model._meta.label_lower for model in group]
     text = " UNION ALL ".join(f"SELECT %s, count(*) FROM {_table(model, using)}" for model in group)
     try:
-        with transaction.atomic(using=using), connections[using].cursor() as cursor:
-            timeouts.shorten(seconds, using)
+        with timeouts.reading(seconds, using) as cursor:
             cursor.execute(text, labels)
             return {label: (rows, True) for label, rows in cursor.fetchall()}
     except AnyDatabaseError as exc:

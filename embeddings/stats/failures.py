@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import OperationalError, connections, transaction
+from django.db import OperationalError, connections
 
 from embeddings import conf, sql, timeouts
 from embeddings.models import EmbeddingTask
@@ -79,11 +79,8 @@ def _failures(using: str) -> Iterator[Failures]:
 def _groups(using: str) -> tuple[list[Row], int]:
     """The groups, and how many tasks of each were counted at most."""
     try:
-        with transaction.atomic(using=using), connections[using].cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{1000 * PATIENCE_SECONDS:.0f}"])
-            rows = _ask(cursor, MOST_LOOKED_AT, MOST_COUNTED)
-            transaction.set_rollback(True, using=using)  # the limit, in a transaction of the caller's
-            return rows, MOST_COUNTED
+        with timeouts.reading(PATIENCE_SECONDS, using) as cursor:
+            return _ask(cursor, MOST_LOOKED_AT, MOST_COUNTED), MOST_COUNTED
     except OperationalError as exc:
         if not timeouts.is_timeout(exc):
             raise

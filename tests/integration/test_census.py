@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -354,6 +354,16 @@ class TestTables:
 
         assert rows > 0
         assert not is_counted
+
+    def test_coverage__leaves_the_time_limit_of_a_view_in_its_transaction_alone(self):
+        Post.objects.bulk_create([Post(title="a")])
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', '1234', true)")
+
+            stats.coverage()
+
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone() == ("1234ms",)
 
     def test_size__is_known_at_once(self):
         make_many(50_000)
