@@ -155,6 +155,7 @@ def drain() -> None:
         raise
     finally:
         heartbeats.beaten.disconnect(_keep_watch)
+        alerts.finish()
     logger.info("Drained %s", outcome)
 
 

@@ -9,7 +9,7 @@ A project of its own hears of them by signals, in a thread of its own:
 from __future__ import annotations
 
 from embeddings.alerts.saving import look_for_workers, rest
-from embeddings.alerts.telling import alert_over, alert_raised
+from embeddings.alerts.telling import alert_over, alert_raised, finish
 from embeddings.alerts.watching import keep_watch, watch
 
-__all__ = ["alert_over", "alert_raised", "keep_watch", "look_for_workers", "rest", "watch"]
+__all__ = ["alert_over", "alert_raised", "finish", "keep_watch", "look_for_workers", "rest", "watch"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from django.core.mail import get_connection, mail_admins
 from django.db import connections
@@ -26,6 +27,14 @@ def tell(alert: Alert, signal: Signal) -> None:
     """Send the mail and the signal. Nobody waits for it: neither a save nor a worker's sweep."""
     is_mailed = conf.current().alert_emails
     threading.Thread(target=_tell, args=(alert, signal, is_mailed), name=THREAD).start()
+
+
+def finish() -> None:
+    """Wait until all is told, as long as a mail may take: a worker's child that ends takes its threads with it."""
+    until = time.monotonic() + MAIL_SECONDS
+    for thread in threading.enumerate():
+        if thread.name == THREAD:
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def _tell(alert: Alert, signal: Signal, is_mailed: bool) -> None:

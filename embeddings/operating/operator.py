@@ -13,7 +13,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from embeddings import audit, conf, jobs, pauses, task_filter, timeouts
+from embeddings import alerts, audit, conf, jobs, pauses, task_filter, timeouts
 from embeddings.exceptions import ConfigurationError
 from embeddings.failure import Failure
 from embeddings.models import EmbeddingOperation
@@ -40,6 +40,7 @@ def operate() -> None:
     Operator(worker, seconds=SECONDS, stop=stop).run()
     if any(pauses.open_operations(using).exists() for using in conf.current().databases):
         jobs.poke_operator(is_coalesced=False)
+    alerts.finish()
 
 
 class Operator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from embeddings import alerts, audit, census, heartbeats, stats
+from embeddings import alerts, audit, census, heartbeats, jobs, stats
 from embeddings.alerts import saving, telling
 from embeddings.models import Alert, AuditEvent, EmbeddingTask, Pause, ProviderState, Status, WorkerStatus
 from tests.integration import sessions
@@ -447,6 +448,23 @@ class TestSaving:
 
 
 class TestWorker:
+    def test_drain__ends_when_all_is_told(self):
+        told: list[str] = []
+
+        def slow(alert: Alert, **kwargs: object) -> None:
+            time.sleep(0.3)
+            told.append(alert.kind)
+
+        alerts.alert_raised.connect(slow)
+        try:
+            make_task(Status.FAILED)
+            make_task(Status.FAILED)
+            jobs.drain()  # its last beat counts the ledger
+        finally:
+            alerts.alert_raised.disconnect(slow)
+
+        assert told == ["failed"]
+
     def test_worker__raises_and_ends_alerts(self, workers):
         failed = [make_task(Status.FAILED) for _ in range(2)]
         wait_for_hours(0.1)
