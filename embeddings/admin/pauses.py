@@ -23,8 +23,8 @@ from django.utils.text import capfirst
 from embeddings import conf, pauses, stats
 from embeddings.admin import labels
 from embeddings.admin.buttons import ActionButtons
-from embeddings.admin.pause_form import PauseForm
 from embeddings.admin.listing import BoundedChangeList
+from embeddings.admin.pause_form import PauseForm
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import Pause
 

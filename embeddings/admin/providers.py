@@ -20,8 +20,8 @@ from embeddings import conf, operations, pauses
 from embeddings.admin import labels, usage
 from embeddings.admin.availability import availability, pause_of
 from embeddings.admin.buttons import ActionButtons
-from embeddings.admin.pauses import resume_button
 from embeddings.admin.listing import BoundedChangeList
+from embeddings.admin.pauses import resume_button
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import Pause, ProviderState
 

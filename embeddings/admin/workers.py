@@ -12,8 +12,8 @@ from django.utils.html import format_html, format_html_join
 
 from embeddings import broker, stats
 from embeddings.admin import labels
-from embeddings.admin.places import Places
 from embeddings.admin.listing import BoundedChangeList
+from embeddings.admin.places import Places
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import ALIVE_SECONDS, Status, WorkerStatus
 
