@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ORDER_VAR
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 
 from embeddings.admin.counting import LimitedPaginator
+from embeddings.admin.listing import BoundedChangeList
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -21,6 +22,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ordering = ("-pk",)
     paginator = LimitedPaginator
     show_full_result_count = False
+    # A page of a list has the same length for whoever writes ?all= into its address.
+    list_max_show_all = 0
     show_facets = admin.ShowFacets.NEVER
     # Sorting by a column without an index reads the whole table.
     sortable_by: ClassVar[tuple[str, ...]] = ()
@@ -34,6 +37,9 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             request.GET = request.GET.copy()  # type: ignore[assignment]
             del request.GET[ORDER_VAR]  # type: ignore[misc]
         return super().changelist_view(request, extra_context)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return BoundedChangeList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only what the list's own filters ask for: Django takes any column, of what a task leads to, too (a box)."""
