@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from django.utils.html import format_html, format_html_join
 
 from embeddings import conf, quotas
-from embeddings.admin import labels
 from embeddings.conf import ProviderSettings
 from embeddings.exceptions import ConfigurationError
 from embeddings.stats.traffic import Traffic, provider_traffic
