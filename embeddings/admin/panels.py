@@ -18,6 +18,7 @@ from embeddings.models import EmbeddingOperation, Status
 from embeddings.stats import Situation
 from embeddings.stats.census import Coverage
 from embeddings.stats.failures import Failures
+from embeddings.stats.wording import ending
 
 # What a panel shows of what there is more of.
 MOST_FAILURES = 5
@@ -176,7 +177,7 @@ def pauses(now: Situation, places: Places) -> dict[str, Any]:
             "reason": pause.reason,
             "by": pause.by,
             "since": labels.ago(pause.created_at),
-            "left": duration((pause.ends_at - now.now).total_seconds()) if pause.ends_at else "",
+            "ending": ending(pause, now),
         }
         for pause in now.pauses
     ]

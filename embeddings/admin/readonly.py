@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
+from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 
@@ -32,7 +33,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         css = {"all": ["embeddings/admin.css"]}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Without the order that somebody has typed into the address: Django takes any column there."""
+        """Without the order that somebody has typed into the address: Django takes any column there.
+
+        An action that the user may not run is refused: Django would do nothing, and say nothing.
+        """
+        if set(request.POST.getlist("action")) - {"", *self.get_actions(request)}:
+            raise PermissionDenied
         if ORDER_VAR in request.GET and not self.get_sortable_by(request):
             request.GET = request.GET.copy()  # type: ignore[assignment]
             del request.GET[ORDER_VAR]  # type: ignore[misc]
