@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import sys
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 # A page's 95th percentile must not be above.
 LIMIT_MS = 300.0
-# A page that takes longer is not opened as often as others: it has failed already.
+# A page that is too slow at times is opened so many times more, as something else may have kept the machine busy.
+MORE_TIMES = 15
+# One that takes longer has failed already.
 HOPELESS_MS = 1000.0
 # Of a statement, in the table.
 SQL_CHARACTERS = 100
@@ -50,9 +53,9 @@ def main() -> int:
 
     finder = PageFinder(client, pairs=options.pairs)
     timings = [_timing(client, page, options.times) for page in finder.open_all()]
-    timings.sort(key=lambda timing: -timing.p95_ms)
+    timings.sort(key=lambda timing: (not timing.is_bad, -timing.p95_ms))
     bad = [timing for timing in timings if timing.is_bad]
-    _write("\n".join(_table(timings, max(options.show, len(bad)))))
+    _write("\n".join(_table(timings, options.show)))
     if options.json:
         options.json.write_text(json.dumps([asdict(timing) for timing in timings], indent=1))
     for route in finder.missed:
@@ -64,9 +67,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.admin_pages", description=__doc__)
     parser.add_argument("--tasks", type=int, default=1_000_000)
-    parser.add_argument("--times", type=int, default=20, help="how often each page is opened")
+    parser.add_argument("--times", type=int, default=5, help="how often each page is opened after the first time")
     parser.add_argument("--pairs", type=int, default=100, help="how many lists by two filters at once")
-    parser.add_argument("--show", type=int, default=40, help="lines of the table, the slowest first")
+    parser.add_argument("--show", type=int, default=20, help="pages in the table, the slowest first")
     parser.add_argument("--json", type=Path, help="a file for all timings")
     return parser.parse_args()
 
@@ -94,12 +97,14 @@ def _set_up(tasks: int) -> Client:
 
 def _timing(client: Client, page: Opened, times: int) -> Timing:
     slowest = max(page.statements, key=lambda statement: statement.seconds, default=None)
-    milliseconds = sorted(_opened_again(client, page.url, times))
+    milliseconds = list(_opened_again(client, page.url, times))
+    if LIMIT_MS < max(milliseconds) < HOPELESS_MS:
+        milliseconds += _opened_again(client, page.url, MORE_TIMES)
     return Timing(
         url=page.url,
         status=page.response.status_code,
         median_ms=statistics.median(milliseconds),
-        p95_ms=milliseconds[int(0.95 * (len(milliseconds) - 1))],
+        p95_ms=sorted(milliseconds)[math.ceil(0.95 * len(milliseconds)) - 1],
         statements=len(page.statements),
         slowest_ms=1000 * slowest.seconds if slowest else 0.0,
         slowest_sql=" ".join(slowest.sql.split()) if slowest else "",
@@ -107,11 +112,11 @@ def _timing(client: Client, page: Opened, times: int) -> Timing:
 
 
 def _opened_again(client: Client, url: str, times: int) -> Iterator[float]:
-    for number in range(times):
+    for _ in range(times):
         start = time.perf_counter()
         client.get(url)
         yield (taken := 1000 * (time.perf_counter() - start))
-        if taken > HOPELESS_MS and number >= 2:
+        if taken > HOPELESS_MS:
             return
 
 

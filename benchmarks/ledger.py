@@ -28,8 +28,8 @@ PRODUCTION = {
     "scheduled": 0.0005,
     "rate_limited": 0.0005,
 }
-# Much of everything, so that reading all of any state shows.
-EVEN = {"completed": 0.3} | dict.fromkeys(set(PRODUCTION) - {"completed"}, 0.1)
+# Much of everything, so that reading all of any state shows; but workers have only so many tasks in hand.
+EVEN = {"completed": 0.39, "processing": 0.01} | dict.fromkeys(set(PRODUCTION) - {"completed", "processing"}, 0.1)
 
 # Of the targets, in the order in which they were imported: the first is old and large, the second old and rare.
 SHARES = (0.2, 0.001, 0.009, 0.02, 0.1, 0.03, 0.04, 0.05, 0.15, 0.4)

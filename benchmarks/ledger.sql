@@ -242,6 +242,8 @@ VALUES
     ('provider', 'second', 'The account is being moved.', 'operator', now(), now() + interval '2 hours'),
     ('target', %(paused)s, 'The texts are being corrected.', 'operator', now(), NULL);
 
+INSERT INTO embeddings_livesettings (id, batch_size, updated_at, updated_by) VALUES (1, 256, now(), 'operator');
+
 INSERT INTO embeddings_providerstate (
     alias, blocked_until, blocked_reason, failures_in_a_row, last_error, updated_at
 )
@@ -249,8 +251,12 @@ VALUES
     ('default', NULL, '', 0, '', now()),
     ('second', now() + interval '20 seconds', 'circuit', 5, 'No answer in time.', now());
 
-INSERT INTO embeddings_census (id, taken_at, due_at, took_seconds, share)
-VALUES (1, now() - interval '12 seconds', now() + interval '48 seconds', 0.8, 1.0);
+-- Labels of targets, but for the field, are those of tables.
+INSERT INTO embeddings_census (id, taken_at, due_at, took_seconds, share, table_rows)
+SELECT
+    1, now() - interval '12 seconds', now() + interval '48 seconds', 0.8, 1.0,
+    jsonb_object_agg(regexp_replace(label, '\.[^.]*$', ''), jsonb_build_array((last - first)::bigint, false))
+FROM bench_target;
 
 INSERT INTO embeddings_censuscount (
     content_type_id, field, provider, status, has_vector, model_id, dimensions, count, tokens_estimated, waiting_since

@@ -28,7 +28,8 @@ from embeddings import registry
 
 APP = "embeddings"
 PAGE, ORDER, SEARCH = "p", "o", "q"
-# The key in the address of an object's page.
+# The key in the address pattern of an object's page, and in the address.
+KEY = re.compile("<[^>]+>")
 OBJECT = re.compile("/[^/]+/(?=change/)")
 
 
@@ -95,8 +96,8 @@ class PageFinder:
             for route, names in _routes(model_admin):
                 if not names:
                     yield f"/{route}"
-                elif names == {"object_id"}:
-                    yield from (f"/{route.replace('<path:object_id>', quote(str(key)))}" for key in sorted(keys))
+                elif len(names) == 1 and names.pop().endswith("_id"):
+                    yield from (f"/{KEY.sub(quote(str(key)), route)}" for key in sorted(keys))
         for model in {target.model for target in registry.all_derived()} & set(admin.site._registry):
             for key in model._base_manager.order_by("pk").values_list("pk", flat=True)[:1]:
                 yield reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_change", args=[quote(str(key))])

@@ -174,5 +174,10 @@ def _unblock(states: QuerySet[ProviderState], why: str, by: str = "") -> bool:
     return True
 
 
+def known_states() -> list[ProviderState]:
+    """What is known of each provider that something was wrong with."""
+    return list(_states().order_by("alias"))
+
+
 def _states() -> QuerySet[ProviderState]:
     return ProviderState.objects.using(conf.current().databases[0])

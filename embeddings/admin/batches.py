@@ -18,17 +18,17 @@ from embeddings import operations, stats
 from embeddings.admin import labels, refreshing
 from embeddings.admin.actions import may, report
 from embeddings.admin.buttons import ActionButtons
+from embeddings.admin.listing import BoundedChangeList
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import EmbeddingBatch, Status
 from embeddings.operations import Changed
 
 
-class BatchChangeList(ChangeList):
+class BatchChangeList(BoundedChangeList):
     """The list, with the progress of this page's batches counted at once."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = list(self.result_list)
         progress = stats.batch_progress([batch.pk for batch in self.result_list])
         for batch in self.result_list:
             batch.progress = progress[batch.pk]

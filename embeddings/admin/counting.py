@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.core.paginator import Paginator
+from django.db.models import Value
 from django.utils.functional import cached_property
 
 # Counting so many rows takes PostgreSQL some 20 ms.
@@ -21,5 +22,7 @@ class LimitedPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def count(self) -> int:
-        counted: int = self.object_list.order_by()[: COUNT_LIMIT + 1].count()  # type: ignore[attr-defined]
+        # Without a column, so that an index alone is enough.
+        rows = self.object_list.order_by().annotate(row=Value(1)).values("row")  # type: ignore[attr-defined]
+        counted: int = rows[: COUNT_LIMIT + 1].count()
         return AtLeast(COUNT_LIMIT) if counted > COUNT_LIMIT else counted

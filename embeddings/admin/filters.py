@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 
 from embeddings import conf, registry
 from embeddings.admin.explanations import ERROR_KIND
-from embeddings.models import Status
+from embeddings.models import CensusCount, Status
 
 Choices = list[tuple[str, str]]
 NUMBER = re.compile("[0-9]{1,18}")
@@ -100,6 +100,21 @@ class ProviderFilter(ColumnFilter):
     def choices_from_code(self) -> Choices:
         splits = [(registry.NO_PROVIDER, "none: splits a text")] if any(registry.all_splittings()) else []
         return [(alias, alias) for alias in conf.provider_aliases()] + splits
+
+
+class TaskProviderFilter(ProviderFilter):
+    """The same for tasks, whose targets may have had another provider before."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Naming the models that have tasks of the provider lets an index find them, once there was a census."""
+        found = super().queryset(request, queryset)
+        alias = self.value()
+        counted = set(CensusCount.objects.using(queryset.db).values_list("provider", "content_type_id").distinct())
+        if alias is None or not counted:
+            return found
+        targets = [target for target in registry.all_derived() if target.provider == alias]
+        now = {target.content_type_id(queryset.db) for target in targets}
+        return found.filter(content_type_id__in=sorted(now | {key for name, key in counted if name == alias}))
 
 
 class OutcomeFilter(ColumnFilter):

@@ -18,6 +18,7 @@ from embeddings import operations, stats, task_filter
 from embeddings.admin import labels, refreshing
 from embeddings.admin.beginning import BeginPages
 from embeddings.admin.buttons import ActionButtons
+from embeddings.admin.listing import BoundedChangeList
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import EmbeddingOperation
 
@@ -44,12 +45,11 @@ MEANING_OF_TASKS = {
 DONE = {Kind.RETRY: "retried", Kind.CANCEL: "cancelled", Kind.CLEAR: "cleared"}
 
 
-class OperationChangeList(ChangeList):
+class OperationChangeList(BoundedChangeList):
     """The list, with the progress of this page's batches counted at once."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = list(self.result_list)
         progress = stats.batch_progress([one.batch_id for one in self.result_list if one.batch_id])
         for operation in self.result_list:
             operation.progress = progress.get(operation.batch_id, stats.BatchProgress(0))

@@ -14,15 +14,17 @@ from embeddings.admin import labels
 from embeddings.admin.charts import Part, parted
 from embeddings.admin.places import Places
 from embeddings.durations import duration
-from embeddings.models import Alert, EmbeddingOperation, ProviderState, Status
+from embeddings.models import EmbeddingOperation, Status
 from embeddings.stats import Situation
 from embeddings.stats.census import Coverage
 from embeddings.stats.failures import Failures
+from embeddings.stats.wording import ending
 
 # What a panel shows of what there is more of.
 MOST_FAILURES = 5
 MOST_WORKERS = 10
 MOST_OPERATIONS = 10
+MOST_ALERTS = 10
 # The targets of our own.
 DIRECT = "embeddings."
 
@@ -65,7 +67,6 @@ def counts(now: Situation, places: Places) -> list[dict[str, Any]]:
 
 def alerts() -> list[dict[str, Any]]:
     """Of what operators were told, and since when."""
-    found = Alert.objects.using(conf.current().databases[0]).filter(over_at=None).order_by("pk")[:10]
     return [
         {
             "name": alert.get_kind_display(),
@@ -73,7 +74,7 @@ def alerts() -> list[dict[str, Any]]:
             "message": alert.message,
             "since": labels.ago(alert.raised_at),
         }
-        for alert in found
+        for alert in stats.open_alerts()[:MOST_ALERTS]
     ]
 
 
@@ -176,7 +177,7 @@ def pauses(now: Situation, places: Places) -> dict[str, Any]:
             "reason": pause.reason,
             "by": pause.by,
             "since": labels.ago(pause.created_at),
-            "left": duration((pause.ends_at - now.now).total_seconds()) if pause.ends_at else "",
+            "ending": ending(pause, now),
         }
         for pause in now.pauses
     ]
@@ -209,15 +210,6 @@ def health() -> list[dict[str, Any]]:
         }
         for one in stats.ledger_health()
     ]
-
-
-def availability(state: ProviderState | None, is_paused: bool) -> str:
-    """Whether a provider is called."""
-    if is_paused:
-        return labels.pill("paused", "paused")
-    if state is None or not state.blocked_reason:
-        return labels.pill("available", "available")
-    return labels.pill(state.blocked_reason, state.get_blocked_reason_display())
 
 
 def megabytes(size: int) -> str:

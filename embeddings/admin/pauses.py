@@ -23,6 +23,7 @@ from django.utils.text import capfirst
 from embeddings import conf, pauses, stats
 from embeddings.admin import labels
 from embeddings.admin.buttons import ActionButtons
+from embeddings.admin.listing import BoundedChangeList
 from embeddings.admin.pause_form import PauseForm
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import Pause
@@ -47,12 +48,11 @@ QUEUE_IS_OFF = (
 MOST_COUNTED = 10_000
 
 
-class PauseChangeList(ChangeList):
+class PauseChangeList(BoundedChangeList):
     """The list, with what each pause keeps waiting."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = list(self.result_list)
         for pause in self.result_list:
             pause.held = stats.held(pause.kind, pause.name, most=MOST_COUNTED)
 

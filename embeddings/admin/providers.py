@@ -20,12 +20,13 @@ from embeddings import conf, operations, pauses
 from embeddings.admin import labels, usage
 from embeddings.admin.availability import availability, pause_of
 from embeddings.admin.buttons import ActionButtons
+from embeddings.admin.listing import BoundedChangeList
 from embeddings.admin.pauses import resume_button
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import Pause, ProviderState
 
 
-class ProviderChangeList(ChangeList):
+class ProviderChangeList(BoundedChangeList):
     """Every configured provider, in the order of the settings, then those that are not configured any more.
 
     Who has never had trouble has no row.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ORDER_VAR
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
+from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 
 from embeddings.admin.counting import LimitedPaginator
+from embeddings.admin.listing import BoundedChangeList
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -21,6 +23,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ordering = ("-pk",)
     paginator = LimitedPaginator
     show_full_result_count = False
+    # A page of a list has the same length for whoever writes ?all= into its address.
+    list_max_show_all = 0
     show_facets = admin.ShowFacets.NEVER
     # Sorting by a column without an index reads the whole table.
     sortable_by: ClassVar[tuple[str, ...]] = ()
@@ -29,16 +33,24 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         css = {"all": ["embeddings/admin.css"]}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Without the order that somebody has typed into the address: Django takes any column there."""
+        """Without the order that somebody has typed into the address: Django takes any column there.
+
+        An action that the user may not run is refused: Django would do nothing, and say nothing.
+        """
+        if set(request.POST.getlist("action")) - {"", *self.get_actions(request)}:
+            raise PermissionDenied
         if ORDER_VAR in request.GET and not self.get_sortable_by(request):
             request.GET = request.GET.copy()  # type: ignore[assignment]
             del request.GET[ORDER_VAR]  # type: ignore[misc]
         return super().changelist_view(request, extra_context)
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return BoundedChangeList
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Only by columns that the list has a filter for; Django takes any, with an index or without."""
+        """Only what the list's own filters ask for: Django takes any column, of what a task leads to, too (a box)."""
         filters = self.get_list_filter(request) if request is not None else self.list_filter
-        return lookup.partition("__")[0] in {_parameter(one) for one in filters}
+        return lookup in {_parameter(one) for one in filters}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -51,7 +63,5 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 def _parameter(list_filter: Any) -> str:
-    """The name by which an address asks for an entry of `list_filter`: a class, a field, or a field and a class."""
-    if isinstance(list_filter, type):
-        return str(getattr(list_filter, "parameter_name", ""))
-    return str(list_filter if isinstance(list_filter, str) else list_filter[0])
+    """The name by which an address asks for an entry of `list_filter`: a class, or a field with choices."""
+    return f"{list_filter}__exact" if isinstance(list_filter, str) else str(list_filter.parameter_name)

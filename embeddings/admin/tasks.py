@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -11,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from embeddings import registry
-from embeddings.admin import boxes, explanations, labels, searching
+from embeddings.admin import boxes, explanations, labels, ordering, searching
 from embeddings.admin.actions import TaskActions, possible
 from embeddings.admin.buttons import ActionButtons
 from embeddings.admin.filters import (
@@ -19,22 +20,28 @@ from embeddings.admin.filters import (
     ErrorKindFilter,
     FieldFilter,
     ModelFilter,
-    ProviderFilter,
     SignatureFilter,
+    TaskProviderFilter,
     WorkerFilter,
 )
 from embeddings.admin.links import attach_object_urls, linked, loaded_object, object_name, object_title
+from embeddings.admin.listing import BoundedChangeList
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.admin.timeline import timeline
 from embeddings.models import IS_BOXED, OPEN, EmbeddingTask, Status
 
 
-class TaskChangeList(ChangeList):
+class TaskChangeList(BoundedChangeList):
     """The list, with the links of this page's rows found at once."""
+
+    too_many = "Too many tasks to look through with these filters: add a state, an error or a batch."
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, *args, **kwargs)
+        self.title += ", by key" if ordering.is_by_key(request.GET) else ", the latest first"
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = list(self.result_list)
         attach_object_urls(self.result_list, request, self.model_admin.admin_site)
 
 
@@ -57,7 +64,7 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
         ModelFilter,
         FieldFilter,
         ErrorKindFilter,
-        ProviderFilter,
+        TaskProviderFilter,
         BatchFilter,
         SignatureFilter,
         WorkerFilter,
@@ -95,6 +102,9 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return TaskChangeList
+
+    def get_ordering(self, request: HttpRequest) -> Sequence[str]:
+        return ordering.BY_KEY if ordering.is_by_key(request.GET) else self.ordering
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The field is worth a column where there are several."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.utils.safestring import SafeString
 
-from embeddings import conf
-from embeddings.admin import charts, panels
+from embeddings.admin import charts, usage
+from embeddings.admin.availability import availability
 from embeddings.admin.charts import Series, figure
 from embeddings.admin.places import Places
+from embeddings.conf import ProviderSettings
+from embeddings.models import Pause, ProviderState
 from embeddings.stats import Situation
 from embeddings.stats.traffic import Percentiles, Traffic, provider_traffic, task_traffic
 
@@ -27,7 +30,6 @@ class Chart:
     title: str
     drawing: SafeString
     legend: list[dict[str, str]]
-    note: str = ""
 
 
 def task_charts(hours: int, *, as_table: bool) -> list[Chart]:
@@ -40,7 +42,6 @@ def task_charts(hours: int, *, as_table: bool) -> list[Chart]:
     done = _drawn(charts.table if as_table else charts.bars, ended, traffic, "Tasks that came to an end", "")
     minutes = traffic.interval_seconds / 60
     every = "a minute" if minutes == 1 else f"in {figure(minutes, '')} minutes"
-    total = f"{traffic.completed:,} completed, {traffic.failed:,} failed"
     waited = percentile_series(traffic)
     return [
         Chart(
@@ -48,7 +49,6 @@ def task_charts(hours: int, *, as_table: bool) -> list[Chart]:
             f"Tasks {every}",
             done,
             _legend(ended, [f"{traffic.completed:,}", f"{traffic.failed:,}"]),
-            total,
         ),
         _percentiles_chart("waiting", "From request to vector", waited, traffic, as_table=as_table),
     ]
@@ -57,11 +57,8 @@ def task_charts(hours: int, *, as_table: bool) -> list[Chart]:
 def providers(now: Situation, hours: int, places: Places, *, as_table: bool) -> list[dict[str, Any]]:
     """Each provider: whether it is called, what it may use and has used, and how quickly it answers."""
     states = {state.alias: state for state in now.states}
-    paused = {pause.name for pause in now.paused("provider")}
-    return [
-        _of_provider(alias, states.get(alias), alias in paused, hours, places, as_table=as_table)
-        for alias in now.providers
-    ]
+    known = [states.get(alias) or ProviderState(alias=alias) for alias in now.providers]
+    return [_of_provider(state, now.pauses, hours, places, as_table=as_table) for state in known]
 
 
 def percentile_series(traffic: Traffic) -> list[Series]:
@@ -70,21 +67,17 @@ def percentile_series(traffic: Traffic) -> list[Series]:
 
 
 def _of_provider(
-    alias: str, state: Any, is_paused: bool, hours: int, places: Places, *, as_table: bool
+    state: ProviderState, pauses: Sequence[Pause], hours: int, places: Places, *, as_table: bool
 ) -> dict[str, Any]:
-    settings = conf.provider_settings(alias)
+    alias, settings = state.alias, usage.settings_of(state.alias)
     traffic = provider_traffic(alias, hours=hours, points=SPANS[hours])
     series = percentile_series(traffic)[:2]
     return {
         "alias": alias,
-        "model_id": settings.model_id,
-        "url": places.detail("providerstate", alias) if state is not None else places.listing("providerstate"),
-        "availability": panels.availability(state, is_paused),
-        "quotas": [
-            f"{limit:,} {what} a minute"
-            for limit, what in ((settings.requests_per_minute, "requests"), (settings.tokens_per_minute, "tokens"))
-            if limit is not None
-        ],
+        "model_id": settings.model_id if settings else "",
+        "url": places.detail("providerstate", alias),
+        "availability": availability(state, pauses).pill,
+        "quotas": _quotas(settings) if settings else [],
         "used": [
             f"{traffic.completed + traffic.failed:,} requests",
             f"{traffic.failed:,} failed",
@@ -94,6 +87,11 @@ def _of_provider(
         ],
         "chart": _percentiles_chart(f"latency-{alias}", f"{alias}: time to answer", series, traffic, as_table=as_table),
     }
+
+
+def _quotas(settings: ProviderSettings) -> list[str]:
+    limits = (settings.requests_per_minute, "requests"), (settings.tokens_per_minute, "tokens")
+    return [f"{limit:,} {what} a minute" for limit, what in limits if limit is not None]
 
 
 def _percentiles_chart(key: str, title: str, series: list[Series], traffic: Traffic, *, as_table: bool) -> Chart:

@@ -12,6 +12,7 @@ from django.utils.html import format_html, format_html_join
 
 from embeddings import broker, stats
 from embeddings.admin import labels
+from embeddings.admin.listing import BoundedChangeList
 from embeddings.admin.places import Places
 from embeddings.admin.readonly import ReadOnlyAdmin
 from embeddings.models import ALIVE_SECONDS, Status, WorkerStatus
@@ -32,14 +33,13 @@ UNKNOWN_TO_REDIS = (
 )
 
 
-class WorkerChangeList(ChangeList):
+class WorkerChangeList(BoundedChangeList):
     """The list, with what Redis knows asked for once."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         known = broker.worker_names()
         places = Places(request, self.model_admin.admin_site)
-        self.result_list = list(self.result_list)
         for worker in self.result_list:
             worker.is_unknown = _is_unknown(worker, known)
             worker.tasks_url = _tasks_url(worker, places) if worker.claimed else ""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.text import Truncator
 
-from embeddings import census, conf
+from embeddings import census, conf, limiter, pauses
+from embeddings.durations import duration
 from embeddings.models import (
     ALIVE_SECONDS,
     Alert,
@@ -66,7 +67,7 @@ def _waiting() -> Iterator[Trouble]:
     waited = max((seconds for using in conf.current().databases for seconds in _waits(using)), default=0.0)
     if most and waited > most:
         advice = "See whether enough workers run, and whether a provider is slow or blocked."
-        yield Trouble(Kind.WAITING, f"A task has been waiting for {_duration(waited)}. {advice}")
+        yield Trouble(Kind.WAITING, f"A task has been waiting for {duration(waited)}. {advice}")
 
 
 def _waits(using: str) -> Iterator[float]:
@@ -82,8 +83,7 @@ def _waits(using: str) -> Iterator[float]:
 
 def _pauses() -> Iterator[tuple[str, str]]:
     """(kind, name) of those in force."""
-    pauses = Pause.objects.using(conf.current().databases[0])
-    return iter(pauses.filter(Q(ends_at=None) | Q(ends_at__gt=Now())).values_list("kind", "name"))
+    return iter(pauses.in_force().values_list("kind", "name"))
 
 
 def _names(row: CensusCount, using: str) -> set[tuple[str, str]]:
@@ -117,11 +117,10 @@ def _awaits_worker(using: str) -> bool:
 
 def _providers() -> Iterator[Trouble]:
     """Those that a probe has not found well again."""
-    states = ProviderState.objects.using(conf.current().databases[0])
     paused = {name for kind, name in _pauses() if kind == Pause.Kind.PROVIDER}
     aliases = set(conf.provider_aliases()) - paused
-    for state in states.filter(alias__in=aliases, blocked_reason__in=_ADVICE).order_by("alias"):
-        if _is_blocked_for_long(state):
+    for state in limiter.known_states():
+        if state.alias in aliases and state.blocked_reason in _ADVICE and _is_blocked_for_long(state):
             problem, advice = _ADVICE[Reason(state.blocked_reason)]
             error = Truncator(" ".join(state.last_error.split())).chars(_MESSAGE_CHARACTERS)
             message = f"The provider {state.alias!r} {problem}. {advice} It said: {error}"
@@ -153,11 +152,6 @@ _FINDERS: dict[Alert.Kind, Callable[[], Iterator[Trouble]]] = {
     Kind.NO_WORKER: _no_worker,
     Kind.PROVIDER: _providers,
 }
-
-
-def _duration(seconds: float) -> str:
-    size, unit = next(((s, u) for s, u in ((3600, "h"), (60, "min")) if seconds >= 2 * s), (1, "s"))
-    return f"{seconds / size:.0f} {unit}"
 
 
 def _tasks(using: str, **conditions: object) -> QuerySet[EmbeddingTask]:

@@ -482,10 +482,6 @@ class Migration(migrations.Migration):
             model_name="embeddingtask",
             name="embeddings_task_failed",
         ),
-        migrations.RemoveIndex(
-            model_name="embeddingtask",
-            name="embeddings_task_ended",
-        ),
         migrations.AddField(
             model_name="embeddingtask",
             name="error_status",
@@ -551,18 +547,6 @@ class Migration(migrations.Migration):
                 include=("updated_at",),
                 name="embeddings_task_failed",
             ),
-        ),
-        migrations.AddIndex(
-            model_name="embeddingtask",
-            index=models.Index(fields=["status", "id"], name="embeddings_task_state"),
-        ),
-        migrations.AddIndex(
-            model_name="embeddingtask",
-            index=models.Index(fields=["content_type", "id"], name="embeddings_task_model"),
-        ),
-        migrations.AddIndex(
-            model_name="embeddingtask",
-            index=models.Index(fields=["provider", "id"], name="embeddings_task_provider"),
         ),
         migrations.AddIndex(
             model_name="providercall",

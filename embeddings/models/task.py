@@ -135,10 +135,12 @@ class EmbeddingTask(models.Model):
                 condition=Q(status=Status.FAILED),
                 name="embeddings_task_failed",
             ),
-            # For operators' lists, newest first, by any filter: also of what is rare, or all at the old end.
-            models.Index(fields=["status", "id"], name="embeddings_task_state"),
-            models.Index(fields=["content_type", "id"], name="embeddings_task_model"),
-            models.Index(fields=["provider", "id"], name="embeddings_task_provider"),
+            # For operators, whose filters ask for what is rare among many that are completed.
+            models.Index(
+                fields=["status", "id"],
+                condition=Q(status__in=[Status.EMPTY, Status.FAILED, Status.CANCELLED]),
+                name="embeddings_task_ended",
+            ),
             models.Index(fields=["error_kind", "id"], condition=~Q(error_kind=""), name="embeddings_task_error"),
             models.Index(fields=["id"], condition=Q(payload__isnull=False), name="embeddings_task_boxed"),
             # A batch's progress, counted and timed from the index alone.

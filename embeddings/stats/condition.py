@@ -11,7 +11,7 @@ from django.utils.text import capfirst
 from embeddings.durations import duration
 from embeddings.models import Pause, ProviderState, Status
 from embeddings.stats.situation import Situation, situation
-from embeddings.stats.wording import counted, left, shortened, waiting
+from embeddings.stats.wording import counted, ending, left, shortened, waiting
 
 # All is done; work goes on; somebody should look; nothing goes on.
 Level = Literal["well", "busy", "degraded", "down"]
@@ -165,10 +165,9 @@ def _target_paused(now: Situation) -> Iterator[Condition]:
 
 def _paused(what: str, pause: Pause, now: Situation) -> Condition:
     by = f" by {pause.by}" if pause.by else ""
-    until = f"for another {left(pause.ends_at, now)}" if pause.ends_at else "until somebody resumes it"
     reason = f": {shortened(pause.reason)}" if pause.reason else ""
     since = duration(now.seconds_since(pause.created_at))
-    sentence = f"{what} was paused{by} {since} ago, {until}{reason}".rstrip(".") + "."
+    sentence = f"{what} was paused{by} {since} ago, {ending(pause, now)}{reason}".rstrip(".") + "."
     tasks = f" Meanwhile {waiting(now)}." if now.waiting and pause.kind == Pause.Kind.EVERYTHING else ""
     return Condition("degraded", sentence + tasks, "Resume it once the reason is gone; nothing is lost.", "pause")
 

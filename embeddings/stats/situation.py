@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils import timezone
 
-from embeddings import conf
+from embeddings import conf, limiter, pauses
 from embeddings.conf import EmbeddingSettings
 from embeddings.models import WAITING, Pause, ProviderState, Status
 from embeddings.stats.census import LedgerCounts, ledger_counts
@@ -65,13 +63,12 @@ class Situation:
 
 def situation() -> Situation:
     """What is the case now: a handful of queries, none of which reads the ledger's rows."""
-    first = conf.current().databases[0]
     return Situation(
         counts=ledger_counts(),
         workforce=workforce(),
         settings=conf.current(),
         providers=conf.provider_aliases(),
-        states=list(ProviderState.objects.using(first).order_by("alias")),
-        pauses=list(Pause.objects.using(first).filter(Q(ends_at=None) | Q(ends_at__gt=Now())).order_by("pk")),
+        states=limiter.known_states(),
+        pauses=list(pauses.in_force().order_by("pk")),
         speed=recent_speed(),
     )

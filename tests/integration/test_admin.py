@@ -290,6 +290,17 @@ class TestFilters:
 
             assert "embeddings_task_target" in found.explain()
 
+    @pytest.mark.parametrize(
+        "lookup",
+        ["payload__isnull=1", "batch__tasks__payload__fields__text__contains=k", "worker__regex=.", "id__gt=1"],
+    )
+    def test_filters__no_others_can_be_typed(self, staff, lookup):
+        make_task(Status.PROCESSING, batch=EmbeddingBatch.objects.create(name="a batch"))
+
+        response = staff("view_embeddingtask").get(f"{LIST}?{lookup}")
+
+        assert response.status_code == 400
+
 
 class TestDetail:
     def test_detail__explains_a_failure(self, admin_client):

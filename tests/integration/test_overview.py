@@ -153,6 +153,23 @@ class TestCondition:
         assert "no worker" not in html
 
 
+class TestProviders:
+    def test_providers__say_what_is_wrong_in_the_settings(self, admin_client, worker, settings):
+        settings.EMBEDDING_PROVIDERS = {**settings.EMBEDDING_PROVIDERS, "broken": {"MODEL": "m"}}
+
+        panel = text_of(html_of(admin_client), "ov-providers")
+
+        assert "broken cannot be used" in panel
+
+    def test_providers__are_paused_with_everything(self, admin_client, worker):
+        Pause.objects.create(kind="everything", reason="The provider moves")
+
+        panel = text_of(html_of(admin_client), "ov-providers")
+
+        assert "everything is paused" in panel
+        assert "available" not in panel
+
+
 class TestPanels:
     def test_numbers__of_what_waits(self, admin_client, worker):
         make_task(requested_at=timezone.now() - timedelta(minutes=4, seconds=1))

@@ -199,6 +199,20 @@ class TestDegraded:
             "Provider default was paused by ada 2 h ago, for another 12 min: too dear."
         ]
 
+    @pytest.mark.parametrize(
+        ("end", "said"),
+        [
+            (timedelta(seconds=0.4), "for another 1 s"),
+            (timedelta(minutes=59, seconds=59), "for another 59 min"),
+            (timedelta(hours=4), "until 16:00"),
+            (timedelta(days=3), "until Jan 5, 12:00"),
+        ],
+    )
+    def test_conditions__a_pause_ends_at_a_time(self, end, said):
+        paused = pause("provider", "default", ends_at=NOW + end)
+
+        assert f", {said}" in conditions(situation(pauses=[paused]))[0].sentence
+
     def test_conditions__target_paused(self):
         level, sentence = judged(pauses=[pause("target", "content.article.embedding", reason="", by="")])
 

@@ -1,0 +1,22 @@
+"""In what order tasks are listed, so that an index has them in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from embeddings.models import Status
+
+# The columns of the unique index: it has the tasks of a model together, wherever they lie in the table.
+BY_KEY = ("content_type_id", "object_id", "field")
+
+_OF_MANY = frozenset({"model", "field", "provider"})
+# Filters that an index leads to, or that leave few.
+_OF_FEW = frozenset({"error", "signature", "worker", "batch", "q"})
+
+
+def is_by_key(query: Mapping[str, str]) -> bool:
+    """Whether a list with these parameters is one of a whole model, or of a few: the latest may be all at the old end
+    of the table. All others list the latest first."""
+    if not query.keys() & _OF_MANY or query.keys() & _OF_FEW:
+        return False
+    return query.get("status__exact") in {None, Status.COMPLETED}
