@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.admin.views.main import ChangeList
 from django.db import Error as AnyDatabaseError
-from django.db import transaction
 from django.http import HttpRequest
 
 from embeddings import timeouts
@@ -30,10 +29,6 @@ class BoundedChangeList(ChangeList):
             messages.warning(request, self.too_many)
 
     def _get_results_in_time(self, request: HttpRequest) -> None:
-        using = self.queryset.db
-        with transaction.atomic(using=using):
-            timeouts.shorten(SECONDS, using)
+        with timeouts.reading(SECONDS, self.queryset.db):
             super().get_results(request)
             self.result_list = list(self.result_list)
-            # Nothing was written. With the savepoint goes the limit, if the project has opened a transaction before.
-            transaction.set_rollback(True, using=using)
