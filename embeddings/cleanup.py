@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from embeddings import conf, direct, model_ids
 from embeddings.models import (
+    Alert,
     AuditEvent,
     EmbeddingBatch,
     EmbeddingOperation,
@@ -28,7 +29,8 @@ MOST = 20_000
 
 
 def clean_up(days: int | None = None) -> int:
-    """Delete requests, direct texts, ended workers and operations, emptied batches and models without vectors.
+    """Delete requests, direct texts, alerts that are over, ended workers and operations, emptied batches and models
+    without vectors.
 
     They go when they are older than `days` (default: the setting; 0 keeps all). Histories go by ages of their own, and
     first. Returns how many; where these are MOST or more, the rest is left for the next time.
@@ -47,6 +49,7 @@ def _forget_work(days: int | None) -> int:
     first, *_ = databases = conf.current().databases
     deleted = _delete(ProviderCall.objects.using(first).filter(created_at__lt=before))
     deleted += _delete(WorkerStatus.objects.using(first).filter(heartbeat_at__lt=before))
+    deleted += _delete(Alert.objects.using(first).filter(over_at__lt=before))
     deleted += direct.delete_before(days)
     for using in databases:
         deleted += _delete(EmbeddingOperation.objects.using(using).filter(finished_at__lt=before))

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 
 from django.utils.html import format_html, format_html_join
 
-from embeddings import conf, quotas
+from embeddings import conf, live, quotas
 from embeddings.conf import ProviderSettings
 from embeddings.exceptions import ConfigurationError
 from embeddings.stats.traffic import Traffic, provider_traffic
 
 
 def settings_of(alias: str) -> ProviderSettings | None:
-    """What EMBEDDING_PROVIDERS says; None where that is wrong, or says nothing."""
+    """What is in force; None where EMBEDDING_PROVIDERS is wrong, or says nothing."""
+    live.refresh()  # Another process of this site may have changed the quotas.
     try:
         return conf.provider_settings(alias)
     except ConfigurationError:

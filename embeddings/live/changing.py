@@ -40,6 +40,7 @@ def change(values: Mapping[str, Any], quotas: Quotas, *, by: str, seen_at: datet
         rows = _locked_quotas(databases[0], quotas)
         changes = _assign(row, values) | _assign_quotas(rows, quotas)
         if not changes:
+            transaction.set_rollback(True, using=databases[0])  # A row made for nothing would be news to others.
             return {}
         row.updated_by = by[:255]
         for using in databases:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, ProgrammingError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import Case, F, QuerySet, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
@@ -44,7 +44,10 @@ def operate() -> None:
 
 
 class Operator:
-    """Goes on with the oldest operation that nobody works on, and then with the next, until its time is over."""
+    """Goes on with one operation after the other, until its time is over: the oldest that nobody works on first.
+
+    Those on tasks come before those on rows, which take long: whoever cancels what one has queued does not wait for it.
+    """
 
     def __init__(
         self,
@@ -71,7 +74,7 @@ class Operator:
     def _take(self, using: str) -> EmbeddingOperation | None:
         """The next operation, under a lease."""
         with transaction.atomic(using=using):
-            free = pauses.open_operations(using).order_by("pk")
+            free = pauses.open_operations(using).order_by(_ON_TASKS_FIRST, "pk")
             operation = free.select_for_update(skip_locked=True).first()
             if operation is not None:
                 _only(operation, using).update(
@@ -90,7 +93,8 @@ class Operator:
                 raise  # The database is away. The lease runs out, and the next worker goes on.
             logger.warning("%s: a page took too long, the next is smaller: %s", operation, exc)
             self._page_size = max(1, self._page_size // 4)
-            self._put_off(operation, 0, using)
+            # What could not be counted is not counted again.
+            self._put_off(operation, 0, using, rows_total=Coalesce(F("rows_total"), 0))
         except (ConfigurationError, ProgrammingError) as exc:
             if timezone.now() - operation.created_at < ROLLOUT:
                 message = Failure.of(exc).message
@@ -138,6 +142,10 @@ class Operator:
         if self._mine(operation, using).update(**ended):
             message = f"Operation #{operation.pk} cannot go on: {why}"
             audit.record(audit.Kind.OPERATION, message, subject=operation.target, operation=operation.pk)
+
+
+# Those on tasks have no target.
+_ON_TASKS_FIRST = Case(When(target="", then=0), default=1)
 
 
 def _only(operation: EmbeddingOperation, using: str) -> QuerySet[EmbeddingOperation]:

@@ -138,10 +138,16 @@ def _of_blocked(state: ProviderState, now: Situation, level: Level) -> Condition
     return Condition(level, sentence, advice, "providerstate")
 
 
+def _keeps_waiting(state: ProviderState, now: Situation) -> bool:
+    """Whether a provider is not called, or was not a moment ago. A rest is known until the next answer, though over."""
+    is_over = state.blocked_reason in _RESTS and now.seconds_since(state.blocked_until or now.now) > STUCK_SECONDS
+    return bool(state.blocked_reason) and not is_over
+
+
 def _stuck(now: Situation) -> Iterator[Condition]:
     is_due = bool(now.count(Status.PENDING)) and not now.in_hand and not now.speed
     has_waited = (now.waiting_seconds or 0.0) > STUCK_SECONDS
-    is_explained = now.pauses or any(state.blocked_reason for state in now.states) or now.workforce.queue is None
+    is_explained = now.pauses or any(_keeps_waiting(state, now) for state in now.states) or now.workforce.queue is None
     if not (is_due and has_waited and now.workforce.alive) or is_explained:
         return
     yield Condition(

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from embeddings import conf, limiter, pauses
+from embeddings import conf, limiter, live, pauses
 from embeddings.conf import EmbeddingSettings
 from embeddings.models import WAITING, Pause, ProviderState, Status
 from embeddings.stats.census import LedgerCounts, ledger_counts
@@ -63,6 +63,7 @@ class Situation:
 
 def situation() -> Situation:
     """What is the case now: a handful of queries, none of which reads the ledger's rows."""
+    live.refresh()  # Another process of this site may have changed them.
     return Situation(
         counts=ledger_counts(),
         workforce=workforce(),

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from embeddings import cleanup, heartbeats, ledger
 from embeddings.models import (
+    Alert,
     AuditEvent,
     EmbeddingBatch,
     EmbeddingOperation,
@@ -53,6 +54,18 @@ def test_clean_up__deletes_what_is_older_than_the_setting(settings):
     assert ProviderCall.objects.get() == young
     assert EmbeddingBatch.objects.get() == young_batch
     assert WorkerStatus.objects.get().name == "young"
+
+
+def test_clean_up__deletes_alerts_that_are_long_over():
+    long_ago = timezone.now() - timedelta(days=31)
+    for kind, over_at in [("failed", long_ago), ("waiting", timezone.now()), ("no_worker", None)]:
+        Alert.objects.create(kind=kind, message=kind, over_at=over_at)
+    Alert.objects.update(raised_at=long_ago)
+
+    deleted = cleanup.clean_up()
+
+    assert deleted == 1
+    assert set(Alert.objects.values_list("kind", flat=True)) == {"waiting", "no_worker"}
 
 
 def test_clean_up__keeps_tasks_and_the_batches_that_have_some():

@@ -153,6 +153,14 @@ def test_change__refuses_to_overwrite_what_was_not_seen():
     assert LiveSettings.objects.get().batch_size == 400
 
 
+def test_change__of_nothing_is_no_news_to_who_has_seen_no_settings():
+    assert live.change({"batch_size": None}, {}, by="ben", seen_at=None) == {}
+
+    live.change({"batch_size": 300}, {}, by="anna", seen_at=None)
+
+    assert LiveSettings.objects.get().batch_size == 300
+
+
 def test_change__is_all_or_nothing(both, without_table):
     with pytest.raises(DatabaseError):
         live.change({"batch_size": 300}, {"default": {"tokens_per_minute": 9}}, by="anna")

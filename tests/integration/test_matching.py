@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, connections
+from django.test import override_settings
 from django.utils import timezone
 
 from embeddings import audit, operations, previews
@@ -25,7 +26,7 @@ from embeddings.models import (
     ProviderCall,
     Status,
 )
-from embeddings.operating import Operator
+from embeddings.operating import Operator, tasks
 from embeddings.task_filter import TaskFilter, eligible
 from tests.integration import sessions
 from tests.integration.conftest import child_of, counts, dummy, openai, wait_until
@@ -65,6 +66,36 @@ def one_page(size: int) -> None:
     """Take the operation up, work a page, and let go."""
     done = iter([False, False, True, True, True])
     Operator("test", page_size=size, stop=lambda: next(done)).run()
+
+
+class TestOperator:
+    def test_take__does_not_let_a_cancel_wait_for_a_regenerate(self):
+        Post.objects.bulk_create([Post(title=str(number)) for number in range(3)])
+        long = operations.regenerate(Post)
+        one_page(size=1)
+        cancel = operations.cancel_matching(OPEN)
+
+        one_page(size=10)
+
+        long.refresh_from_db()
+        cancel.refresh_from_db()
+        assert (cancel.changed, long.rows_read) == (3, 1)
+
+    def test_work__goes_on_without_a_total_where_counting_takes_too_long(self, monkeypatch):
+        insert_tasks(3)
+        operation = operations.retry_matching(FAILED)
+
+        def slow(*args: object) -> int:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(1)")
+            raise AssertionError("A worker's statement is given up before.")
+
+        monkeypatch.setattr(tasks, "count", slow)
+        with override_settings(EMBEDDINGS={"STATEMENT_TIMEOUT_SECONDS": 0.2}):
+            work(seconds=2)
+
+        operation.refresh_from_db()
+        assert (operation.state, operation.changed) == ("done", 3)
 
 
 class TestRetryMatching:

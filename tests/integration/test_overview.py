@@ -12,12 +12,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.html import strip_tags
 
-from embeddings import stats
+from embeddings import live, stats
 from embeddings.models import (
     Alert,
     EmbeddingOperation,
     EmbeddingTask,
+    LiveSettings,
     Pause,
+    ProviderQuota,
     ProviderState,
     Status,
     TargetMinute,
@@ -100,6 +102,17 @@ class TestCondition:
         assert sentence(html) == "Nothing is working: no worker is alive, and 1 task waits."
         assert "Start one: manage.py rqworker embeddings" in html
         assert '<a id="ov-worst" href="/admin/embeddings/workerstatus/">' in html
+
+    def test_overview__knows_what_another_process_of_the_site_has_changed(self, admin_client, worker, monkeypatch):
+        LiveSettings.objects.create(alert_failed=1)
+        ProviderQuota.objects.create(alias="default", requests_per_minute=77)
+        make_task(Status.FAILED)
+        monkeypatch.setattr(live.reading, "_read_at", float("-inf"))
+
+        html = html_of(admin_client)
+
+        assert sentence(html) == "1 task has failed for good."
+        assert "77 requests a minute" in text_of(html, "ov-providers")
 
     def test_overview__of_a_blocked_provider(self, admin_client, worker):
         soon = timezone.now() + timedelta(seconds=30)

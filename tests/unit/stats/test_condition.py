@@ -173,6 +173,8 @@ class TestDown:
         assert judged(**{**given, "waiting_since": ago(seconds=59)})[0] == "busy"
         assert judged(**given, speed=0.1)[0] == "busy"
         assert judged(**given, processing=1)[0] == "busy"
+        assert judged(**given, states=[state("quota", seconds=-59)])[0] == "busy"
+        assert judged(**given, states=[state("quota", seconds=-61)])[0] == "down"
 
 
 class TestDegraded:
