@@ -45,6 +45,9 @@ class Places:
         query = {"status__exact": Status.FAILED.value, "signature": signature}
         return self._address("embeddingtask_bulk", ["retry"], query)
 
+    def may_pause(self) -> bool:
+        return self._request.user.has_perm("embeddings.set_pause")
+
     def queue(self) -> str:
         """django-rq's own pages, where the project has them; they are for superusers."""
         if not getattr(self._request.user, "is_superuser", False):
