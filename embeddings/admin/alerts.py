@@ -10,10 +10,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from embeddings import conf
 from embeddings.admin import labels
 from embeddings.admin.filters import Choices
-from embeddings.admin.readonly import ReadOnlyAdmin
+from embeddings.admin.readonly import SharedAdmin
 from embeddings.models import Alert
 
 # The list that tells more of each kind: (model, query, what it is called).
@@ -42,16 +41,12 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin):
+class AlertAdmin(SharedAdmin):
     """The latest first."""
 
     list_display = ("state", "message", "where", "raised", "lasted")
     list_filter = (OpenFilter, "kind")
     fields = ("state", "name", "message", "where", "raised_at", "over_at", "lasted")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
-        alerts: QuerySet[Alert] = super().get_queryset(request)
-        return alerts.using(conf.current().databases[0])
 
     @admin.display(description="state")
     def state(self, alert: Alert) -> str:

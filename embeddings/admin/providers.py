@@ -21,7 +21,7 @@ from embeddings.admin import labels, usage
 from embeddings.admin.availability import availability, pause_of
 from embeddings.admin.buttons import ActionButtons
 from embeddings.admin.pauses import resume_button
-from embeddings.admin.readonly import ReadOnlyAdmin
+from embeddings.admin.readonly import SharedAdmin
 from embeddings.models import Pause, ProviderState
 
 
@@ -42,7 +42,7 @@ class ProviderChangeList(ChangeList):
 
 
 @admin.register(ProviderState)
-class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
+class ProviderStateAdmin(ActionButtons, SharedAdmin):
     """Read from the settings, the rows of those with trouble, and what operators have paused."""
 
     actions = ("resume_providers",)

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR
 from django.db import models
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
+from embeddings import conf
 from embeddings.admin.counting import LimitedPaginator
 
 
@@ -48,6 +50,14 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
+
+
+class SharedAdmin(ReadOnlyAdmin):
+    """Pages of what belongs to no model: it is in the first of EMBEDDINGS["DATABASES"]."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.using(conf.current().databases[0])
 
 
 def _parameter(list_filter: Any) -> str:

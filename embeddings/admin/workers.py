@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from embeddings import broker, conf, stats
 from embeddings.admin import labels
 from embeddings.admin.places import Places
-from embeddings.admin.readonly import ReadOnlyAdmin
+from embeddings.admin.readonly import SharedAdmin
 from embeddings.models import ALIVE_SECONDS, Status, WorkerStatus
 
 State = WorkerStatus.State
@@ -46,7 +46,7 @@ class WorkerChangeList(ChangeList):
 
 
 @admin.register(WorkerStatus)
-class WorkerAdmin(ReadOnlyAdmin):
+class WorkerAdmin(SharedAdmin):
     """Who works: a worker that fell silent is told from one that stopped."""
 
     ordering = ("-heartbeat_at",)

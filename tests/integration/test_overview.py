@@ -213,7 +213,7 @@ class TestPanels:
 
         panel = text_of(html_of(admin_client), "ov-coverage")
 
-        assert "testapp.memo.embedding 100% of 2 rows with text" in panel, panel[panel.find("memo"):]
+        assert "testapp.memo.embedding 100% of 2 rows with text" in panel, panel[panel.find("memo") :]
 
     def test_coverage__says_about_of_estimates(self):
         row = Coverage("a.b.c", "B", "default", rows=3_000, embedded=2_000, missing=1_000, is_estimate=True)
