@@ -7,21 +7,20 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 
-from embeddings import conf
 from embeddings.admin import labels
 from embeddings.admin.filters import Choices
-from embeddings.admin.readonly import ReadOnlyAdmin
+from embeddings.admin.links import link, page_url
+from embeddings.admin.readonly import SharedAdmin
 from embeddings.models import Alert
 
 # The list that tells more of each kind: (model, query, what it is called).
-PAGES = {
-    Alert.Kind.FAILED: ("failuregroup", "", "failures"),
-    Alert.Kind.WAITING: ("embeddingtask", "?status__exact=pending", "waiting tasks"),
-    Alert.Kind.NO_WORKER: ("workerstatus", "", "workers"),
-    Alert.Kind.PROVIDER: ("providerstate", "", "providers"),
+PAGES: dict[str, tuple[str, dict[str, str], str]] = {
+    Alert.Kind.FAILED: ("failuregroup", {}, "failures"),
+    Alert.Kind.WAITING: ("embeddingtask", {"status__exact": "pending"}, "waiting tasks"),
+    Alert.Kind.NO_WORKER: ("workerstatus", {}, "workers"),
+    Alert.Kind.PROVIDER: ("providerstate", {}, "providers"),
 }
 
 
@@ -42,16 +41,12 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin):
+class AlertAdmin(SharedAdmin):
     """The latest first."""
 
     list_display = ("state", "message", "where", "raised", "lasted")
     list_filter = (OpenFilter, "kind")
     fields = ("state", "name", "message", "where", "raised_at", "over_at", "lasted")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
-        alerts: QuerySet[Alert] = super().get_queryset(request)
-        return alerts.using(conf.current().databases[0])
 
     @admin.display(description="state")
     def state(self, alert: Alert) -> str:
@@ -66,8 +61,8 @@ class AlertAdmin(ReadOnlyAdmin):
     def where(self, alert: Alert) -> str:
         """A link to the page that tells more."""
         page, query, text = PAGES[Alert.Kind(alert.kind)]
-        url = reverse(f"admin:embeddings_{page}_changelist", current_app=self.admin_site.name)
-        return format_html('<a class="embeddings-one-line" href="{}{}">{}</a>', url, query, text)
+        url = page_url(self.admin_site, f"{page}_changelist", **query)
+        return format_html('<span class="embeddings-one-line">{}</span>', link(url, text))
 
     @admin.display(description="raised")
     def raised(self, alert: Alert) -> str:

@@ -9,9 +9,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from embeddings import conf
 from embeddings.admin import labels
-from embeddings.admin.readonly import ReadOnlyAdmin
+from embeddings.admin.readonly import SharedAdmin
 from embeddings.models import AuditEvent
 
 Kind = AuditEvent.Kind
@@ -31,7 +30,7 @@ COLOURS = {
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnlyAdmin):
+class AuditEventAdmin(SharedAdmin):
     """The latest first. Nobody changes it."""
 
     list_display = ("what", "when", "sentence")
@@ -43,10 +42,6 @@ class AuditEventAdmin(ReadOnlyAdmin):
         "Examples: provider default, task 12, content.article.embedding."
     )
     fields = ("what", "message", "about", "who", "created_at", "pretty_details")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
-        events: QuerySet[AuditEvent] = super().get_queryset(request)
-        return events.using(conf.current().databases[0])
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditEvent], search_term: str

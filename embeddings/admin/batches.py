@@ -10,12 +10,11 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import ngettext
 
 from embeddings import operations, stats
-from embeddings.admin import labels, refreshing
+from embeddings.admin import labels, links, refreshing
 from embeddings.admin.actions import may, report
 from embeddings.admin.buttons import ActionButtons
 from embeddings.admin.listing import BoundedChangeList
@@ -93,20 +92,18 @@ class BatchAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin):
     @admin.display(description="tasks now")
     def counts(self, batch: Any) -> str:
         """Those that were requested anew since they were done, or whose objects are gone, are counted no more."""
-        url = reverse("admin:embeddings_embeddingtask_changelist", current_app=self.admin_site.name)
-        query = f"?batch={batch.pk}"
         counts = {name: getattr(batch.progress, name) for name in ("open", "done", "failed", "cancelled")}
-        parts = [self._link(f"{url}{query}", f"{sum(counts.values()):,} in all")]
+        parts = [self._link(batch, f"{sum(counts.values()):,} in all")]
         for name, count in counts.items():
             text = f"{count:,} {name}"
             if count and name in Status.values:
-                parts.append(self._link(f"{url}{query}&status__exact={name}", text))
+                parts.append(self._link(batch, text, status__exact=name))
             elif count:
                 parts.append(text)
         return format_html("{} {}", format_html_join(", ", "{}", ((part,) for part in parts)), self.buttons(batch))
 
-    def _link(self, url: str, text: str) -> str:
-        return format_html('<a href="{}">{}</a>', url, text)
+    def _link(self, batch: EmbeddingBatch, text: str, **query: str) -> str:
+        return links.link(links.tasks_url(self.admin_site, batch=str(batch.pk), **query), text)
 
     @admin.display(description="created")
     def created(self, batch: EmbeddingBatch) -> str:

@@ -10,12 +10,12 @@ from django.http import HttpRequest
 from embeddings import conf
 from embeddings.admin import labels
 from embeddings.admin.filters import OutcomeFilter, ProviderFilter
-from embeddings.admin.readonly import ReadOnlyAdmin
+from embeddings.admin.readonly import SharedAdmin
 from embeddings.models import ProviderCall
 
 
 @admin.register(ProviderCall)
-class ProviderCallAdmin(ReadOnlyAdmin):
+class ProviderCallAdmin(SharedAdmin):
     """One row a request, the latest first."""
 
     list_display = ("sent", "result", "provider", "model_id", "inputs", "tokens", "dollars", "latency")

@@ -12,8 +12,8 @@ from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS
 from django.http import HttpRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
 
+from embeddings.admin.links import page_url
 from embeddings.models import EmbeddingOperation, Priority
 from embeddings.stats.census import Preview
 
@@ -123,10 +123,10 @@ class ConfirmingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             self.message_user(request, "Such an operation runs already: this is it.", messages.WARNING)
         elif not _is_logged(operation):
             LogEntry.objects.log_actions(request.user.pk, [operation], ADDITION, "Begun.")  # type: ignore[arg-type]
-        name = "admin:embeddings_embeddingoperation_change"
+        url = page_url(self.admin_site, "embeddingoperation_change", operation.pk)
         may_view = request.user.has_perm("embeddings.view_embeddingoperation")
-        if may_view and operation._state.db == DEFAULT_DB_ALIAS:
-            return HttpResponseRedirect(reverse(name, args=[operation.pk], current_app=self.admin_site.name))
+        if url and may_view and operation._state.db == DEFAULT_DB_ALIAS:
+            return HttpResponseRedirect(url)
         self.message_user(request, f"Workers do it now, as operation #{operation.pk}.", messages.SUCCESS)
         return HttpResponseRedirect(back)
 

@@ -12,7 +12,7 @@ from django.contrib.admin.utils import quote
 from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, models
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator, capfirst
 
@@ -84,28 +84,38 @@ def object_title(task: EmbeddingTask, request: HttpRequest) -> str:
     return Truncator(str(found)).chars(TITLE_CHARACTERS) if may_view(type(found), request) else ""
 
 
+def page_url(site: AdminSite, name: str, /, *args: Any, **query: Any) -> str:
+    """One of our pages ("embeddingbatch_change") on a site; "" where the site has no such page."""
+    try:
+        url = reverse(f"admin:embeddings_{name}", args=[quote(arg) for arg in args], current_app=site.name)
+    except NoReverseMatch:
+        return ""
+    return f"{url}?{urlencode(query)}" if query else url
+
+
+def link(url: str, text: str) -> str:
+    """`text`, as a link where there is a page to lead to."""
+    return format_html('<a href="{}">{}</a>', url, text) if url else text
+
+
 def task_url(task: EmbeddingTask, site: AdminSite) -> str:
     """The task's own page; "" of one that has none: in another database, or on a site without our pages."""
-    if task._state.db != DEFAULT_DB_ALIAS or not site.is_registered(EmbeddingTask):
-        return ""
-    return reverse("admin:embeddings_embeddingtask_change", args=[task.pk], current_app=site.name)
+    return page_url(site, "embeddingtask_change", task.pk) if task._state.db == DEFAULT_DB_ALIAS else ""
 
 
 def tasks_url(site: AdminSite, **query: str) -> str:
     """The list of tasks, filtered."""
-    return f"{reverse('admin:embeddings_embeddingtask_changelist', current_app=site.name)}?{urlencode(query)}"
+    return page_url(site, "embeddingtask_changelist", **query)
 
 
 def bulk_url(verb: str, site: AdminSite, **query: str) -> str:
     """The page that asks whether to "retry", "cancel" or "clear" all tasks of a list that is filtered like this."""
-    url = reverse("admin:embeddings_embeddingtask_bulk", args=[verb], current_app=site.name)
-    return f"{url}?{urlencode(query)}"
+    return page_url(site, "embeddingtask_bulk", verb, **query)
 
 
 def linked(task: EmbeddingTask, text: str) -> str:
     """`text`, as a link where attach_object_urls() has found one."""
-    url = getattr(task, "object_url", "")
-    return format_html('<a href="{}">{}</a>', url, text) if url else text
+    return link(getattr(task, "object_url", ""), text)
 
 
 def _may_view(model: type[models.Model], request: HttpRequest, site: AdminSite) -> bool:

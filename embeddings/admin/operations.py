@@ -10,12 +10,11 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import ngettext
 
 from embeddings import operations, stats, task_filter
-from embeddings.admin import labels, refreshing
+from embeddings.admin import labels, links, refreshing
 from embeddings.admin.beginning import BeginPages
 from embeddings.admin.buttons import ActionButtons
 from embeddings.admin.listing import BoundedChangeList
@@ -180,9 +179,9 @@ class OperationAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin, Be
     def linked_batch(self, operation: EmbeddingOperation) -> str:
         if operation.batch is None:
             return labels.NONE
-        name = "admin:embeddings_embeddingbatch_change"
-        url = reverse(name, args=[operation.batch_id], current_app=self.admin_site.name)
-        return format_html('<a href="{}">{}</a>', url, operation.batch)
+        return links.link(
+            links.page_url(self.admin_site, "embeddingbatch_change", operation.batch_id), str(operation.batch)
+        )
 
     @admin.display(description="begun")
     def created(self, operation: EmbeddingOperation) -> str:

@@ -41,11 +41,12 @@ class Number:
 
 def numbers(now: Situation) -> list[Number]:
     """The four that say whether all keeps up."""
+    waiting, in_hand = (_about(count, now.counts.is_estimate) for count in (now.waiting, now.in_hand))
     oldest = "-" if now.waiting_seconds is None else duration(now.waiting_seconds)
     is_moving = now.waiting or now.in_hand
     eta = "-" if not is_moving or now.eta_seconds is None else f"about {duration(now.eta_seconds)}"
     return [
-        Number("waiting", _about(now.waiting, now.counts.is_estimate), f"and {now.in_hand:,} in hand"),
+        Number("waiting", waiting, f"and {in_hand} in hand"),
         Number("oldest waits for", oldest),
         Number("speed", stats.per_second(now.speed) if now.speed else "-", "over the last minute"),
         Number("done in", eta, "at this speed" if eta != "-" else ""),
@@ -92,10 +93,14 @@ def _of_target(row: Coverage, places: Places) -> dict[str, Any]:
         "name": capfirst(row.name),
         "target": row.target,
         "using": row.using if len(conf.current().databases) > 1 else "",
-        "rows": _about(row.rows, row.is_estimate),
+        "rows": _about(row.rows - row.empty, row.is_estimate),
         "percent": _percent(row.embedded, row.rows - row.empty),
         "bar": parted(parts, title=f"{row.rows:,} rows"),
-        "legend": [{"tone": part.tone, "text": f"{part.count:,} {part.name}"} for part in parts if part.count],
+        "legend": [
+            {"tone": part.tone, "text": f"{_about(part.count, row.is_estimate)} {part.name}"}
+            for part in parts
+            if part.count
+        ],
         "embed": places.requeue(row.target) if is_behind else "",
     }
 
@@ -181,7 +186,7 @@ def pauses(now: Situation, places: Places) -> dict[str, Any]:
         }
         for pause in now.pauses
     ]
-    return {"shown": shown, "url": places.listing("pause")}
+    return {"shown": shown, "url": places.listing("pause"), "may_resume": places.may_pause()}
 
 
 def redis(now: Situation, places: Places) -> dict[str, Any]:
@@ -189,6 +194,7 @@ def redis(now: Situation, places: Places) -> dict[str, Any]:
     queue = now.workforce.queue
     return {
         "is_reachable": queue is not None,
+        "is_used": now.settings.queue_enabled,
         "depth": f"{queue.depth:,}" if queue else "",
         "workers": f"{len(queue.workers):,}" if queue else "",
         "strangers": now.workforce.only_in_redis,

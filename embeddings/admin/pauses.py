@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, DELETION, LogEntry
@@ -23,6 +22,7 @@ from django.utils.text import capfirst
 from embeddings import conf, pauses, stats
 from embeddings.admin import labels
 from embeddings.admin.buttons import ActionButtons
+from embeddings.admin.links import page_url
 from embeddings.admin.listing import BoundedChangeList
 from embeddings.admin.pause_form import PauseForm
 from embeddings.admin.readonly import ReadOnlyAdmin
@@ -207,14 +207,13 @@ class PauseAdmin(ActionButtons, ReadOnlyAdmin):
 
     @admin.display(description="")
     def go_on(self, pause: Any) -> str:
-        return resume_button(pause, self.admin_site.name)
+        return resume_button(pause, self.admin_site)
 
 
-def resume_button(pause: Pause, site: str, then: str = "") -> str:
-    """A button for any form of a page; `then` is where it leads afterwards."""
-    url = reverse("admin:embeddings_pause_resume", args=[pause.pk], current_app=site)
-    query = f"?{urlencode({'next': then})}" if then else ""
-    return format_html('<button type="submit" class="button" formaction="{}{}">Resume</button>', url, query)
+def resume_button(pause: Pause, site: admin.AdminSite, then: str = "") -> str:
+    """A button for any form of a page; `then` is where it leads afterwards. "" on a site without pages of pauses."""
+    url = page_url(site, "pause_resume", pause.pk, **({"next": then} if then else {}))
+    return url and format_html('<button type="submit" class="button" formaction="{}">Resume</button>', url)
 
 
 def _ending(named: Pause) -> str:

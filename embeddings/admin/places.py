@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.apps import apps
 from django.contrib.admin import AdminSite
-from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
+from embeddings.admin.links import bulk_url, page_url
 from embeddings.models import EmbeddingOperation, EmbeddingTask, Status
 
 
@@ -23,16 +22,16 @@ class Places:
 
     def listing(self, model_name: str, **query: Any) -> str:
         """The list of one of our models ("workerstatus"), filtered by `query`."""
-        return self._address(f"{model_name}_changelist", query=query) if self._may_view(model_name) else ""
+        return page_url(self._site, f"{model_name}_changelist", **query) if self._may_view(model_name) else ""
 
     def detail(self, model_name: str, key: Any) -> str:
-        return self._address(f"{model_name}_change", [quote(key)]) if self._may_view(model_name) else ""
+        return page_url(self._site, f"{model_name}_change", key) if self._may_view(model_name) else ""
 
     def requeue(self, target: str) -> str:
         """Where to begin to embed what is missing or stale of a target."""
         if not self._may(EmbeddingOperation, "add"):
             return ""
-        return self._address("embeddingoperation_begin", ["requeue"], {"target": target, "missing": 1, "stale": 1})
+        return page_url(self._site, "embeddingoperation_begin", "requeue", target=target, missing=1, stale=1)
 
     def failed(self, signature: str) -> str:
         """The list of a group's failed tasks."""
@@ -42,8 +41,10 @@ class Places:
         """Where to retry the failed tasks of a group."""
         if not self._may(EmbeddingTask, "retry"):
             return ""
-        query = {"status__exact": Status.FAILED.value, "signature": signature}
-        return self._address("embeddingtask_bulk", ["retry"], query)
+        return bulk_url("retry", self._site, status__exact=Status.FAILED.value, signature=signature)
+
+    def may_pause(self) -> bool:
+        return self._request.user.has_perm("embeddings.set_pause")
 
     def queue(self) -> str:
         """django-rq's own pages, where the project has them; they are for superusers."""
@@ -62,10 +63,3 @@ class Places:
 
     def _may(self, model: type[EmbeddingOperation] | type[EmbeddingTask], verb: str) -> bool:
         return self._request.user.has_perm(f"embeddings.{verb}_{model._meta.model_name}")
-
-    def _address(self, name: str, args: list[str] | None = None, query: dict[str, Any] | None = None) -> str:
-        try:
-            address = reverse(f"admin:embeddings_{name}", args=args, current_app=self._site.name)
-        except NoReverseMatch:
-            return ""
-        return f"{address}?{urlencode(query)}" if query else address

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import ngettext
 
@@ -20,9 +17,10 @@ from embeddings import conf, operations, pauses
 from embeddings.admin import labels, usage
 from embeddings.admin.availability import availability, pause_of
 from embeddings.admin.buttons import ActionButtons
+from embeddings.admin.links import link, page_url
 from embeddings.admin.listing import BoundedChangeList
 from embeddings.admin.pauses import resume_button
-from embeddings.admin.readonly import ReadOnlyAdmin
+from embeddings.admin.readonly import SharedAdmin
 from embeddings.models import Pause, ProviderState
 
 
@@ -43,7 +41,7 @@ class ProviderChangeList(BoundedChangeList):
 
 
 @admin.register(ProviderState)
-class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
+class ProviderStateAdmin(ActionButtons, SharedAdmin):
     """Read from the settings, the rows of those with trouble, and what operators have paused."""
 
     actions = ("resume_providers",)
@@ -112,13 +110,13 @@ class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
 
     @admin.display(description="last requests")
     def requests(self, state: ProviderState) -> str:
-        url = reverse("admin:embeddings_providercall_changelist", current_app=self.admin_site.name)
-        return format_html('<a href="{}?{}">All requests to it</a>', url, urlencode({"provider": state.alias}))
+        url = page_url(self.admin_site, "providercall_changelist", provider=state.alias)
+        return link(url, "All requests to it") if url else labels.NONE
 
     def controls(self, state: Any) -> str:
         """Buttons and links for what the user may do. They send the form that the admin has on both pages."""
-        site = self.admin_site.name
-        change = reverse("admin:embeddings_providerstate_change", args=[quote(state.alias)], current_app=site)
+        site = self.admin_site
+        change = page_url(site, "providerstate_change", state.alias)
         pause, may_pause, may_call = state.paused_by, state.may_pause, state.may_call
         call = (
             '<button type="submit" class="button" name="_action" value="resume_providers" formaction="{}">{}</button>'
@@ -129,9 +127,9 @@ class ProviderStateAdmin(ActionButtons, ReadOnlyAdmin):
         if may_pause and pause:
             parts.append(resume_button(pause, site, then=state.shown_on))
         elif may_pause and state.alias in conf.provider_aliases():
-            named = urlencode({"kind": Pause.Kind.PROVIDER, "name": state.alias, "next": state.shown_on})
-            url = reverse("admin:embeddings_pause_pause", current_app=site)
-            parts.append(format_html('<a class="button" href="{}?{}">Pause…</a>', url, named))
+            named = {"kind": str(Pause.Kind.PROVIDER), "name": state.alias, "next": state.shown_on}
+            if url := page_url(site, "pause_pause", **named):
+                parts.append(format_html('<a class="button" href="{}">Pause…</a>', url))
         return format_html("{}" * len(parts), *parts) if parts else ""
 
     @admin.action(description="Call selected providers again now", permissions=["resume"])

@@ -8,8 +8,10 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db import models
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
+from embeddings import conf
 from embeddings.admin.counting import LimitedPaginator
 from embeddings.admin.listing import BoundedChangeList
 
@@ -60,6 +62,14 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
+
+
+class SharedAdmin(ReadOnlyAdmin):
+    """Pages of what belongs to no model: it is in the first of EMBEDDINGS["DATABASES"]."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.using(conf.current().databases[0])
 
 
 def _parameter(list_filter: Any) -> str:

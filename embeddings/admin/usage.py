@@ -55,7 +55,7 @@ def _lines(traffic: Traffic) -> list[str]:
     failed = f", {traffic.failed:,} failed" if traffic.failed else ""
     lines = [f"{traffic.completed + traffic.failed:,} requests{failed}"]
     if traffic.percentiles:
-        lines.append(f"p95 {_seconds(traffic.percentiles.p95)}")
+        lines.append(f"p95 about {_seconds(traffic.percentiles.p95)}")
     cost = f", ${traffic.cost:.4f}" if traffic.cost else ""
     return [*lines, f"{traffic.tokens:,} tokens{cost}"]
 

@@ -10,11 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
-from embeddings import broker, stats
+from embeddings import broker, conf, stats
 from embeddings.admin import labels
 from embeddings.admin.listing import BoundedChangeList
 from embeddings.admin.places import Places
-from embeddings.admin.readonly import ReadOnlyAdmin
+from embeddings.admin.readonly import SharedAdmin
 from embeddings.models import ALIVE_SECONDS, Status, WorkerStatus
 
 State = WorkerStatus.State
@@ -46,7 +46,7 @@ class WorkerChangeList(BoundedChangeList):
 
 
 @admin.register(WorkerStatus)
-class WorkerAdmin(ReadOnlyAdmin):
+class WorkerAdmin(SharedAdmin):
     """Who works: a worker that fell silent is told from one that stopped."""
 
     ordering = ("-heartbeat_at",)
@@ -74,7 +74,9 @@ class WorkerAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         force = stats.workforce()
-        context = {"strangers": force.only_in_redis, "is_redis_away": force.queue is None, **(extra_context or {})}
+        # With the queue off nobody misses Redis.
+        is_redis_away = force.queue is None and conf.current().queue_enabled
+        context = {"strangers": force.only_in_redis, "is_redis_away": is_redis_away, **(extra_context or {})}
         return super().changelist_view(request, context)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:

@@ -192,13 +192,14 @@ def _many_failed(now: Situation) -> Iterator[Condition]:
 
 def _waits_too_long(now: Situation) -> Iterator[Condition]:
     limit = now.settings.alert_waiting_seconds
-    if not limit or now.waiting_seconds is None or now.waiting_seconds < limit:
+    if not limit or now.waiting_seconds is None or now.waiting_seconds < limit or now.paused(Pause.Kind.EVERYTHING):
         return
     at_this_speed = "" if now.eta_seconds is None else f" At this speed all is done in {duration(now.eta_seconds)}."
+    on_purpose = "What is paused waits on purpose; of the rest: more" if now.pauses else "More"
     yield Condition(
         "degraded",
         f"A task has waited for {duration(now.waiting_seconds)}.{at_this_speed}",
-        "More workers help unless a provider's quota is the limit: see the providers below.",
+        f"{on_purpose} workers help unless a provider's quota is the limit: see the providers below.",
         "providerstate",
     )
 
@@ -252,6 +253,9 @@ def _quiet(now: Situation) -> Condition:
     if failed := now.count(Status.FAILED):
         tasks = counted(failed, now, "task has failed", "tasks have failed")
         return Condition("well", f"Nothing waits; {tasks}.", "See why, and retry what can be mended.", "failuregroup")
+    if cancelled := now.count(Status.CANCELLED):
+        tasks = counted(cancelled, now, "task was cancelled", "tasks were cancelled")
+        return Condition("well", f"Nothing waits; {tasks}.", page="embeddingtask")
     if not now.settings.queue_enabled:
         return Condition("well", "Nothing waits. The queue is off: whoever saves embeds, right after the commit.")
     return Condition("well", "All is done: every vector that was asked for is there.")

@@ -516,6 +516,25 @@ class TestActions:
         assert (status in CANCELLABLE) == bool(cancel(other).changed)
 
 
+class TestSharedRows:
+    """What belongs to no model is in the first of the databases, whichever that is."""
+
+    @pytest.mark.django_db(databases=["default", "other"])
+    def test_lists__are_of_the_first_database(self, admin_client, settings):
+        settings.EMBEDDINGS = {**settings.EMBEDDINGS, "DATABASES": ["other", "default"]}
+        now = timezone.now()
+        WorkerStatus.objects.using("other").create(name="elsewhere.1", started_at=now, heartbeat_at=now)
+        ProviderCall.objects.using("other").create(
+            provider="default", model_id="far-away", inputs=1, latency_ms=1, outcome="ok"
+        )
+        ProviderState.objects.using("other").create(alias="default", blocked_reason="circuit", failures_in_a_row=5)
+
+        assert "elsewhere.1" in page(admin_client, "/admin/embeddings/workerstatus/")
+        assert "far-away" in page(admin_client, "/admin/embeddings/providercall/")
+        assert "to be tried again now" in page(admin_client, "/admin/embeddings/providerstate/")
+        assert "Call it again now" in page(admin_client, "/admin/embeddings/providerstate/default/change/")
+
+
 class TestReadOnly:
     @pytest.mark.parametrize("model", MODELS)
     def test_all__nobody_adds_changes_or_deletes(self, rf, admin_user, model):

@@ -144,7 +144,7 @@ class TestAlerts:
         html = page(admin_client, f"{ALERTS}{alert(kind).pk}/change/")
 
         assert f"Something: {kind}." in html
-        (url,) = re.findall('<a class="embeddings-one-line" href="([^"]+)"', html)
+        (url,) = re.findall('<span class="embeddings-one-line"><a href="([^"]+)"', html)
         assert admin_client.get(url).status_code == 200
 
 

@@ -5,14 +5,18 @@ from datetime import timedelta
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import Permission, User
+from django.contrib import admin
+from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.db import connection
+from django.http import HttpRequest
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.html import strip_tags
 
 from embeddings import live, stats
+from embeddings.admin import panels
+from embeddings.admin.places import Places
 from embeddings.models import (
     Alert,
     EmbeddingOperation,
@@ -25,6 +29,8 @@ from embeddings.models import (
     TargetMinute,
     WorkerStatus,
 )
+from embeddings.providers import get_provider
+from embeddings.stats import Coverage
 from tests.integration import sessions
 from tests.ledger_rows import make_task
 from tests.testapp.models import Memo, Post
@@ -209,7 +215,27 @@ class TestPanels:
         html = html_of(admin_client)
 
         assert 'href="/admin/embeddings/embeddingoperation/begin/requeue/?target=testapp.memo.embedding' not in html
-        assert re.search(r"testapp\.memo\.embedding.*?0% of 3 rows 3 waiting", text_of(html, "ov-coverage"))
+        assert re.search(r"testapp\.memo\.embedding.*?0% of 3 rows with text 3 waiting", text_of(html, "ov-coverage"))
+
+    def test_coverage__is_of_rows_with_text(self, admin_client, worker):
+        memos = [Memo.objects.create(text=text) for text in ("one", "two", "")]
+        EmbeddingTask.objects.all().delete()
+        for memo in memos:
+            status = Status.COMPLETED if memo.text else Status.EMPTY
+            make_task(status, model=Memo, object_id=str(memo.pk), model_id=get_provider("default").model_id)
+
+        panel = text_of(html_of(admin_client), "ov-coverage")
+
+        assert "testapp.memo.embedding 100% of 2 rows with text" in panel, panel[panel.find("memo") :]
+
+    def test_coverage__says_about_of_estimates(self):
+        row = Coverage("a.b.c", "B", "default", rows=3_000, embedded=2_000, missing=1_000, is_estimate=True)
+
+        request = HttpRequest()
+        request.user = AnonymousUser()
+        (shown,) = panels.coverage([row], Places(request, admin.site))
+
+        assert [part["text"] for part in shown["legend"]] == ["about 2,000 embedded", "about 1,000 missing"]
 
     def test_coverage__leads_to_embed_what_is_missing(self, admin_client, worker):
         Memo.objects.create(text="memo")
@@ -219,7 +245,7 @@ class TestPanels:
 
         begin = "/admin/embeddings/embeddingoperation/begin/requeue/?target=testapp.memo.embedding"
         assert f'href="{begin}&amp;missing=1&amp;stale=1"' in html
-        assert "0% of 1 rows Embed missing… 1 missing" in text_of(html, "ov-coverage")
+        assert "0% of 1 rows with text Embed missing… 1 missing" in text_of(html, "ov-coverage")
 
     def test_failures__are_grouped(self, admin_client, worker):
         for number in range(3):
@@ -285,6 +311,15 @@ class TestPanels:
         assert 'id="ov-refresh" href="?hours=24"' in html
 
 
+class TestWithoutQueue:
+    def test_overview__does_not_miss_redis(self, admin_client, worker, settings):
+        settings.EMBEDDINGS = {**settings.EMBEDDINGS, "QUEUE_ENABLED": False}
+        settings.RQ_QUEUES = {"embeddings": {"URL": "redis://127.0.0.1:9/0", "SERIALIZER": "json"}}
+
+        assert "with the queue off it is not needed" in text_of(html_of(admin_client), "ov-health")
+        assert "Redis" not in admin_client.get("/admin/embeddings/workerstatus/").content.decode()
+
+
 class TestRefreshing:
     def test_overview__loads_itself_anew(self, admin_client, worker):
         html = html_of(admin_client, "?hours=24")
@@ -336,6 +371,13 @@ class TestPermissions:
         assert f'<a id="ov-failed" href="{TASKS}?status__exact=failed">1</a>' in html
         for address in ("/begin/", "/bulk/", "/django-rq/", "/workerstatus/", "/providerstate/"):
             assert address not in html
+
+    def test_pauses__are_resumed_by_who_may(self, staff, worker):
+        Pause.objects.create(kind="target", name="testapp.post.embedding", reason="x")
+
+        client = staff("view_embeddingtask", "view_pause")
+
+        assert "Resume" not in text_of(html_of(client), "ov-pauses")
 
     def test_overview__for_nobody_else(self, client, staff, worker):
         assert client.get(OVERVIEW).status_code == 302

@@ -31,7 +31,7 @@ def situation(
     **given,
 ) -> Situation:
     """A situation in which all is well but for what is given; whole numbers by status are tasks."""
-    statuses = {"pending", "scheduled", "rate_limited", "processing", "completed", "failed"}
+    statuses = {"pending", "scheduled", "rate_limited", "processing", "completed", "failed", "cancelled"}
     tasks = {name: given.pop(name) for name in list(given) if name in statuses}
     return Situation(
         counts=LedgerCounts(tasks, waiting_since, counted_at, is_estimate),
@@ -58,6 +58,9 @@ def pause(kind: str, name: str = "", **values: object) -> Pause:
 
 
 class TestQuiet:
+    def test_conditions__of_cancelled_tasks(self):
+        assert judged(completed=7, cancelled=1) == ("well", "Nothing waits; 1 task was cancelled.")
+
     def test_conditions__nothing_yet(self):
         level, sentence = judged()
 
@@ -226,6 +229,17 @@ class TestDegraded:
     )
     def test_conditions__many_failed(self, failed, limit, level):
         assert judged(failed=failed, settings={"alert_failed": limit})[0] == level
+
+    def test_conditions__do_not_ask_for_workers_while_everything_is_paused(self):
+        found = conditions(situation(pending=9, waiting_since=ago(hours=3), pauses=[pause("everything")]))
+
+        assert not [one for one in found if "workers" in one.advice]
+
+    def test_conditions__waits_beside_a_pause(self):
+        found = conditions(situation(pending=9, waiting_since=ago(hours=3), pauses=[pause("target", "a.b.c")]))
+
+        (late,) = [one for one in found if one.sentence.startswith("A task has waited")]
+        assert late.advice.startswith("What is paused waits on purpose; of the rest: more workers help")
 
     def test_conditions__waits_too_long(self):
         given = {"pending": 7_200, "speed": 1.0, "settings": {"alert_waiting_seconds": 60.0}}
