@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -103,7 +102,7 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return TaskChangeList
 
-    def get_ordering(self, request: HttpRequest) -> Sequence[str]:
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ordering.BY_KEY if ordering.is_by_key(request.GET) else self.ordering
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:

@@ -112,8 +112,8 @@ class TestList:
             make_task(model=Article, object_id=str(article.pk + 1 + number))
         page(admin_client, LIST)  # content types are cached from here on
 
-        # Session, user, count, rows.
-        with django_assert_num_queries(4):
+        # Session, user, count, rows; and four for the list's time limit.
+        with django_assert_num_queries(8):
             page(admin_client, LIST)
 
     def test_list__links_an_object_that_has_a_page(self, admin_client):
@@ -542,8 +542,8 @@ class TestBatches:
                 make_task(status, batch=batch)
         url = reverse("admin:embeddings_embeddingbatch_changelist")
 
-        # Session, user, count, batches, their totals and ages, their tasks' counts.
-        with django_assert_num_queries(6):
+        # Session, user, count, batches, their totals and ages, their tasks' counts; and four for the list's time limit.
+        with django_assert_num_queries(10):
             html = page(admin_client, url)
 
         assert html.count('max="4" value="3"></progress> 75%') == 3
@@ -664,7 +664,8 @@ class TestProviders:
                 provider="default", model_id="m", inputs=3, tokens=5, latency_ms=1234, outcome=outcome
             )
 
-        with django_assert_num_queries(4):
+        # Session, user, count, rows; and four for the list's time limit.
+        with django_assert_num_queries(8):
             html = page(admin_client, reverse("admin:embeddings_providercall_changelist"))
 
         assert "1,234 ms" in html
