@@ -123,6 +123,8 @@ class PageFinder:
             return
         route = _route(url)
         names = links.parameters(url).keys()
+        if not _is_list(route) and PAGE in names:  # where a list's later page leads, its first page leads
+            return
         if _is_list(route) and (len(names - {PAGE}) > 1 or {PAGE, ORDER} <= names):
             return
         kind = (route, *sorted(names))

@@ -50,12 +50,11 @@ def slow_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestOrder:
-    @pytest.mark.parametrize("narrower", ["", "&status__exact=completed"])
+    @pytest.mark.parametrize("narrower", ["", "&status__exact=completed", "&status__exact=pending"])
     @pytest.mark.parametrize("name", ["model", "field", "provider"])
     def test_list__of_a_whole_model_is_by_key(self, admin_client, name, narrower):
-        second = make_task(Status.COMPLETED, object_id="b")
-        first = make_task(Status.COMPLETED, object_id="a")
-        third = make_task(Status.COMPLETED, object_id="c")
+        status = narrower.partition("=")[2] or Status.SCHEDULED
+        second, first, third = (make_task(status, object_id=key) for key in "bac")
         values = {"model": first.content_type_id, "field": first.field, "provider": first.provider}
 
         found = listed(admin_client, f"?{name}={values[name]}{narrower}")
