@@ -51,7 +51,7 @@ class PageFinder:
     `pairs`: how many lists by two filters, chosen at random but always the same.
     """
 
-    def __init__(self, client: Client, *, alike: int = 20, pairs: int = 100) -> None:
+    def __init__(self, client: Client, *, alike: int = 6, pairs: int = 40) -> None:
         self._client = client
         self._most_alike = alike
         self._pairs = pairs
