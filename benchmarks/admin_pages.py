@@ -68,7 +68,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.admin_pages", description=__doc__)
     parser.add_argument("--tasks", type=int, default=1_000_000)
     parser.add_argument("--times", type=int, default=5, help="how often each page is opened after the first time")
-    parser.add_argument("--pairs", type=int, default=100, help="how many lists by two filters at once")
+    parser.add_argument("--pairs", type=int, default=40, help="how many lists by two filters at once")
     parser.add_argument("--show", type=int, default=20, help="pages in the table, the slowest first")
     parser.add_argument("--json", type=Path, help="a file for all timings")
     return parser.parse_args()

@@ -51,7 +51,7 @@ class PageFinder:
     `pairs`: how many lists by two filters, chosen at random but always the same.
     """
 
-    def __init__(self, client: Client, *, alike: int = 20, pairs: int = 100) -> None:
+    def __init__(self, client: Client, *, alike: int = 6, pairs: int = 40) -> None:
         self._client = client
         self._most_alike = alike
         self._pairs = pairs
@@ -123,6 +123,8 @@ class PageFinder:
             return
         route = _route(url)
         names = links.parameters(url).keys()
+        if not _is_list(route) and PAGE in names:  # where a list's later page leads, its first page leads
+            return
         if _is_list(route) and (len(names - {PAGE}) > 1 or {PAGE, ORDER} <= names):
             return
         kind = (route, *sorted(names))

@@ -109,8 +109,10 @@ class TaskProviderFilter(ProviderFilter):
         """Naming the models that have tasks of the provider lets an index find them, once there was a census."""
         found = super().queryset(request, queryset)
         alias = self.value()
+        if alias is None:
+            return found
         counted = set(CensusCount.objects.using(queryset.db).values_list("provider", "content_type_id").distinct())
-        if alias is None or not counted:
+        if not counted:
             return found
         targets = [target for target in registry.all_derived() if target.provider == alias]
         now = {target.content_type_id(queryset.db) for target in targets}

@@ -10,13 +10,14 @@ from embeddings.models import Status
 BY_KEY = ("content_type_id", "object_id", "field")
 
 _OF_MANY = frozenset({"model", "field", "provider"})
-# Filters that an index leads to, or that leave few.
+# What leaves few, or has an index of its own with the latest at its end.
 _OF_FEW = frozenset({"error", "signature", "worker", "batch", "q"})
+_ENDED = frozenset({Status.FAILED, Status.CANCELLED, Status.EMPTY})
 
 
 def is_by_key(query: Mapping[str, str]) -> bool:
-    """Whether a list with these parameters is one of a whole model, or of a few: the latest may be all at the old end
-    of the table. All others list the latest first."""
+    """Whether a list with these parameters is by key: one of whole models, whose tasks may all be at the old end of the
+    table. Other lists have the latest first."""
     if not query.keys() & _OF_MANY or query.keys() & _OF_FEW:
         return False
-    return query.get("status__exact") in {None, Status.COMPLETED}
+    return query.get("status__exact") not in _ENDED
