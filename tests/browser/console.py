@@ -58,7 +58,7 @@ def fail(articles: Sequence[Article], error: ProviderError, *, http_status: int 
     error.http_status = http_status
     keys = [str(article.pk) for article in articles]
     tasks = EmbeddingTask.objects.filter(content_type=ContentType.objects.get_for_model(Article), object_id__in=keys)
-    tasks.update(status=Status.FAILED, attempts=3, **{**Failure.of(error).columns(), **values})
+    tasks.update(status=Status.FAILED, attempts=3, tokens_estimated=61, **{**Failure.of(error).columns(), **values})
 
 
 def fail_for_three_reasons() -> list[Article]:
