@@ -37,7 +37,7 @@ def test_pictures__of_the_console(
         page.get_by_text(shown).last.scroll_into_view_if_needed()
         picture(page, f"console-{name}{suffix}")
 
-    take("overview", f"{OVERVIEW}?refresh=off", "540 tasks have failed for good", 1_420)
+    take("overview", f"{OVERVIEW}?refresh=off", "540 tasks have failed for good", 1_530)
     take("failures", "failuregroup/", OUTAGE, 800)
     take("task", f"embeddingtask/{task.pk}/change/", "Attempt 3", 760)
     take("providers", "providerstate/", production.MODEL, 420)
