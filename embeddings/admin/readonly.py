@@ -9,6 +9,7 @@ from django.contrib.admin.views.main import ORDER_VAR
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 
 from embeddings.admin.counting import LimitedPaginator
 
@@ -39,7 +40,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if ORDER_VAR in request.GET and not self.get_sortable_by(request):
             request.GET = request.GET.copy()  # type: ignore[assignment]
             del request.GET[ORDER_VAR]  # type: ignore[misc]
-        return super().changelist_view(request, extra_context)
+        context = {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only by columns that the list has a filter for; Django takes any, with an index or without."""
