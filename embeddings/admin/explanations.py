@@ -17,13 +17,13 @@ STATUS = {
 
 NO_TASK = "Nobody has asked for it: it was stored before its model was embedded, or behind Django's back."
 
-# What kind of error it is, for headings.
+# What kind of error it is, for headings: "500 tasks: …".
 BRIEFLY = {
-    "rate_limit": "The provider asked to slow down",
-    "transient": "It went wrong for the time being",
-    "input": "A text was refused, or could not be made",
-    "configuration": "The provider refuses every request",
-    "crash": "Workers died",
+    "rate_limit": "the provider asked to slow down",
+    "transient": "something failed that may work the next time",
+    "input": "the text was refused, or could not be made",
+    "configuration": "the provider refuses every request",
+    "crash": "workers died with it in hand",
 }
 
 ERROR_KIND = {
@@ -32,8 +32,8 @@ ERROR_KIND = {
         "if it happens often, ask the provider for a higher limit or lower EMBEDDINGS['CONCURRENCY']."
     ),
     "transient": (
-        "The provider could not be reached or failed by itself. It is tried again after a delay; "
-        "if the task has failed, retry it once the provider works."
+        "The provider could not be reached, or failed by itself. What has attempts left is tried again after a delay; "
+        "what has failed for good is not: retry it once the provider works."
     ),
     "input": (
         "This text was refused, or could not be made from the object, and would be again. "

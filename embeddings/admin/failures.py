@@ -86,7 +86,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
             failures=failures,
             tasks=_tasks(failures.count, failures.is_at_least),
             count="" if failures.count == 1 else _count(failures.count, failures.is_at_least),
-            heading=explanations.BRIEFLY.get(failures.error_kind, "It failed"),
+            heading=explanations.BRIEFLY.get(failures.error_kind, "failed"),
             advice=explanations.of_error(failures.error_kind),
             first_seen=labels.ago(failures.first_seen),
             last_seen=labels.ago(failures.last_seen),

@@ -151,7 +151,7 @@ class OperationAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin, Be
             return labels.NONE
         bar = labels.progress_bar(operation.rows_read, total)
         about = "about " if operation.is_open else ""
-        return format_html("{} {} of {}{}", bar, f"{operation.rows_read:,}", about, f"{total:,}")
+        return format_html("{}, {} of {}{}", bar, f"{operation.rows_read:,}", about, f"{total:,}")
 
     @admin.display(description="result")
     def result(self, operation: Any) -> str:
@@ -171,7 +171,7 @@ class OperationAdmin(refreshing.RefreshingPage, ActionButtons, ReadOnlyAdmin, Be
             return "nothing queued yet" if operation.is_open else "nothing was to be queued"
         bar = labels.progress_bar(progress.total - progress.open, progress.total)
         failed = f", {progress.failed:,} failed" if progress.failed else ""
-        counted = f" {progress.done:,} of {progress.total:,} vectors made{failed}"
+        counted = f", {progress.done:,} of {progress.total:,} vectors made{failed}"
         is_moving = self.is_moving(operation)
         return format_html("{}{}{}", bar, counted, labels.left(stats.eta_seconds(operation, progress)) * is_moving)
 

@@ -25,8 +25,6 @@ MOST_FAILURES = 5
 MOST_WORKERS = 10
 MOST_OPERATIONS = 10
 MOST_ALERTS = 10
-# The targets of our own.
-DIRECT = "embeddings."
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +77,13 @@ def alerts() -> list[dict[str, Any]]:
     ]
 
 
-def coverage(rows: list[Coverage], places: Places) -> list[dict[str, Any]]:
-    """How much of each target is embedded, as a bar with its legend. Texts of no object are shown if there are any."""
-    return [_of_target(row, places) for row in rows if row.rows or not row.target.startswith(DIRECT)]
+def coverage(rows: list[Coverage], places: Places) -> dict[str, Any]:
+    """How much of each target is embedded, as a bar with its legend; of those without rows only the names."""
+    several = len(conf.current().databases) > 1
+    return {
+        "shown": [_of_target(row, places) for row in rows if row.rows],
+        "without_rows": [f"{row.name} in {row.using}" if several else row.name for row in rows if not row.rows],
+    }
 
 
 def _of_target(row: Coverage, places: Places) -> dict[str, Any]:

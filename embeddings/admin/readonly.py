@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 
 from embeddings import conf
 from embeddings.admin.counting import LimitedPaginator
@@ -44,7 +45,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if ORDER_VAR in request.GET and not self.get_sortable_by(request):
             request.GET = request.GET.copy()  # type: ignore[assignment]
             del request.GET[ORDER_VAR]  # type: ignore[misc]
-        return super().changelist_view(request, extra_context)
+        context = {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return BoundedChangeList

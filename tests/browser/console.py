@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
+from django.db import models
 from django.utils import timezone
 from playwright.sync_api import Locator
 
@@ -57,7 +58,7 @@ def fail(articles: Sequence[Article], error: ProviderError, *, http_status: int 
     error.http_status = http_status
     keys = [str(article.pk) for article in articles]
     tasks = EmbeddingTask.objects.filter(content_type=ContentType.objects.get_for_model(Article), object_id__in=keys)
-    tasks.update(status=Status.FAILED, attempts=3, **{**Failure.of(error).columns(), **values})
+    tasks.update(status=Status.FAILED, attempts=3, tokens_estimated=61, **{**Failure.of(error).columns(), **values})
 
 
 def fail_for_three_reasons() -> list[Article]:
@@ -69,20 +70,20 @@ def fail_for_three_reasons() -> list[Article]:
     return articles[:500]
 
 
-def make_completed(count: int) -> None:
-    """So many tasks that are done, of objects that need not exist."""
-    now = timezone.now()
+def make_completed(count: int, *, model: type[models.Model] = Article, field: str = "embedding", **values: Any) -> None:
+    """So many tasks that are done, or are as `values` say, of objects that need not exist."""
+    done = {"status": Status.COMPLETED, "model_id": "dummy", "dimensions": 256, "fingerprint": "f" * 64}
+    times = ("sort_key", "created_at", "updated_at", "requested_at", "completed_at")
     common = {
-        "content_type": ContentType.objects.get_for_model(Article),
-        "field": "embedding",
+        "content_type": ContentType.objects.get_for_model(model),
+        "field": field,
         "provider": "default",
-        "status": Status.COMPLETED,
-        "model_id": "dummy",
-        "dimensions": 256,
-        "fingerprint": "f" * 64,
-        **dict.fromkeys(("sort_key", "created_at", "updated_at", "requested_at", "completed_at"), now),
+        **done,
+        **dict.fromkeys(times, timezone.now()),
+        **values,
     }
-    rows = [EmbeddingTask(object_id=str(10_000_000 + number), **common) for number in range(count)]
+    first = 10_000_000 + EmbeddingTask.objects.count()
+    rows = [EmbeddingTask(object_id=str(first + number), **common) for number in range(count)]
     EmbeddingTask.objects.bulk_create(rows, batch_size=2_000)
 
 

@@ -1,5 +1,6 @@
-// Every visible text whose contrast with what is behind it is below WCAG's 4.5 : 1, as "ratio text".
-() => {
+// Every visible text whose contrast with what is behind it is below WCAG's 4.5 : 1, as "ratio text":
+// of the whole page, or of the element that the selector `within` finds.
+(within) => {
   const parse = (color) => {
     const [r, g, b, a = 1] = color.match(/[\d.]+/g).map(Number);
     return [r, g, b, a];
@@ -18,7 +19,7 @@
     return color[3] === 1 ? color : over(color, behind(element.parentElement));
   };
   const poor = [];
-  for (const element of document.body.querySelectorAll("*")) {
+  for (const element of document.querySelector(within ?? "body").querySelectorAll("*")) {
     const texts = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE);
     const text = texts.map((node) => node.textContent.trim()).join(" ").trim() || element.value || "";
     if (!text || !element.checkVisibility({ opacityProperty: true }) || element.type === "hidden") continue;

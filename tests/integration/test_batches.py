@@ -215,8 +215,8 @@ class TestAdmin:
 
         for url in (self.url(operation), reverse("admin:embeddings_embeddingoperation_changelist")):
             html = admin_client.get(url).content.decode()
-            assert "40%</span> 4 of about 10" in html
-            assert "100%</span> 3 of 4 vectors made, 1 failed" in html
+            assert "40%</span>, 4 of about 10" in html
+            assert "100%</span>, 3 of 4 vectors made, 1 failed" in html
             assert "ann" in html
         assert self.url(batch) in admin_client.get(self.url(operation)).content.decode()
 

@@ -69,7 +69,7 @@ def test_page__says_how_many_what_and_what_to_do(admin_client) -> None:
     text = text_of(shown(admin_client))
 
     assert text.startswith("3 tasks failed")
-    assert "3 tasks A text was refused, or could not be made" in text
+    assert "3 tasks : the text was refused, or could not be made" in text
     assert "InputRejected, HTTP 400 Bad & <ugly>: 7." in text
     assert "Change the object and save it" in text
     assert re.search(r"Last seen \d+ s ago First seen \d+ s ago", text)
