@@ -6,14 +6,16 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import Count
 from playwright.sync_api import Page, expect
 
 from embeddings import batch
 from embeddings.admin import overview, refreshing
+from embeddings.models import EmbeddingTask
 from project.content.models import Article
 from tests.browser.conftest import OpenPage
 from tests.browser.console import OUTAGE, OVERVIEW, Clicks, fail_for_three_reasons, make_articles, make_completed
-from tests.integration.conftest import Workers, counts, dummy, wait_until
+from tests.integration.conftest import Workers, dummy, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,6 +33,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages load themselves anew every second."""
     monkeypatch.setattr(overview, "SECONDS", 1)
     monkeypatch.setattr(refreshing, "SECONDS", 1)
+
+
+def counts() -> dict[str, int]:
+    """{status: tasks} as of now: workers count for the pages every few seconds only."""
+    return dict(EmbeddingTask.objects.order_by().values_list("status").annotate(Count("pk")))
 
 
 def sentence(page: Page):
