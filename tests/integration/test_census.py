@@ -12,9 +12,10 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from embeddings import census, stats, timeouts
+from embeddings import census, operations, stats, timeouts
 from embeddings.census import counting, reading, tables, turns
 from embeddings.models import Census, CensusCount, EmbeddingTask, Status
+from embeddings.operating import Operator
 from embeddings.stats import Coverage
 from tests.integration import sessions
 from tests.integration.conftest import child_of, dummy, wait_until
@@ -284,6 +285,14 @@ class TestCoverage:
 
         settings.EMBEDDING_PROVIDERS = {"default": {**settings.EMBEDDING_PROVIDERS["default"], "MODEL": "another"}}
         assert parts(of_posts())["stale"] == 3
+
+    def test_coverage__while_all_is_made_anew_has_the_old_vectors(self, drain):
+        Post.objects.bulk_create([Post(title="a"), Post(title="b")])
+        drain()
+        operations.regenerate(Post)
+        Operator("test").run()
+
+        assert parts(of_posts()) == {"stale": 2}
 
     def test_coverage__of_chunks_and_not_of_the_texts_that_are_split(self, drain):
         Doc.objects.create(content="A long text. " * 100)

@@ -229,7 +229,7 @@ def test_hand_over__waits_for_nobody_and_keeps_what_it_could_not_write():
     with sessions.session() as other:
         other.execute("BEGIN")
         other.execute("SELECT pg_advisory_xact_lock(hashtext('embeddings_providerminute'))")
-        metrics.hand_over(tries=2)
+        metrics.hand_over(is_last=True)
         written = ProviderMinute.objects.count()
         other.execute("ROLLBACK")
 

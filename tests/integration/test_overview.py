@@ -233,7 +233,7 @@ class TestPanels:
 
         request = HttpRequest()
         request.user = AnonymousUser()
-        (shown,) = panels.coverage([row], Places(request, admin.site))
+        (shown,) = panels.coverage([row], Places(request, admin.site))["shown"]
 
         assert [part["text"] for part in shown["legend"]] == ["about 2,000 embedded", "about 1,000 missing"]
 
