@@ -6,16 +6,14 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
-from django.db.models import Count
 from playwright.sync_api import Page, expect
 
 from embeddings import batch
 from embeddings.admin import overview, refreshing
-from embeddings.models import EmbeddingTask
 from project.content.models import Article
 from tests.browser.conftest import OpenPage
 from tests.browser.console import OUTAGE, OVERVIEW, Clicks, fail_for_three_reasons, make_articles, make_completed
-from tests.integration.conftest import Workers, dummy, wait_until
+from tests.integration.conftest import Workers, counts, dummy, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,11 +31,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages load themselves anew every second."""
     monkeypatch.setattr(overview, "SECONDS", 1)
     monkeypatch.setattr(refreshing, "SECONDS", 1)
-
-
-def counts() -> dict[str, int]:
-    """{status: tasks} as of now: workers count for the pages every few seconds only."""
-    return dict(EmbeddingTask.objects.order_by().values_list("status").annotate(Count("pk")))
 
 
 def sentence(page: Page):
@@ -84,6 +77,7 @@ def test_pause__of_a_provider_holds_the_queue_until_it_is_resumed(open_page: Ope
     page.goto(OVERVIEW)
     expect(sentence(page)).to_contain_text("Provider default was paused by ada")
     expect(sentence(page)).to_contain_text("until Dec 31, 18:00: The key is being changed.")
+    page.wait_for_timeout(1_500)  # A worker may remember for a second that nothing was paused.
     make_articles(3)
 
     page.wait_for_timeout(2_500)  # Two sweeps of the worker.
