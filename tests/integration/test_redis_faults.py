@@ -28,7 +28,7 @@ QUEUE = "embeddings"
 # A save waits for an answer of Redis at most half a second; the rest is the machine's.
 SAVE_SECONDS = 1.0
 # A backfill of some seconds, in many requests.
-BACKFILL = {"embeddings": {"BATCH_SIZE": 20, "CONCURRENCY": 2}, "providers": dummy(LATENCY_SECONDS=0.1)}
+BACKFILL = {"embeddings": {"BATCH_SIZE": 20, "CONCURRENCY": 2}, "providers": dummy(LATENCY_SECONDS=0.25)}
 BACKFILL_ROWS = 400
 
 
@@ -115,7 +115,7 @@ def takes_commands(redis_client, worker) -> bool:
     wait_until(lambda: redis_client.pubsub_numsub(f"rq:pubsub:{name}")[0][1])
     send_shutdown_command(redis_client, name)
     with contextlib.suppress(Exception):
-        worker.wait(timeout=5)
+        worker.wait(timeout=20)
     return worker.poll() == 0 and WorkerStatus.objects.get(pid=worker.pid).state == "stopped"
 
 
