@@ -10,8 +10,8 @@ from embeddings.models import Status
 BY_KEY = ("content_type_id", "object_id", "field")
 
 _OF_MANY = frozenset({"model", "field", "provider"})
-# What leaves few, or has an index of its own with the latest at its end.
-_OF_FEW = frozenset({"error", "signature", "worker", "batch", "q"})
+# What leaves few, or has an index of its own with the latest at its end. A batch may hold everything.
+_OF_FEW = frozenset({"error", "signature", "worker", "q"})
 _ENDED = frozenset({Status.FAILED, Status.CANCELLED, Status.EMPTY})
 
 
