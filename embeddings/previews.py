@@ -76,11 +76,19 @@ def _indexed(wanted: TaskFilter) -> TaskFilter:
 
 def _matching(wanted: TaskFilter) -> int:
     """How many tasks match in any state: counted up to the limit where there is an index, else by the last census."""
-    if wanted.is_indexed:
+    if not wanted.is_indexed:
+        counted = CensusCount.objects.using(wanted.using).filter(**wanted.conditions())
+        total: int = counted.aggregate(total=Sum("count", default=0))["total"]
+        return total
+    others = replace(wanted, batch_id=None).conditions()
+    if wanted.batch_id is None or not others:
         return wanted.queryset().order_by()[:MOST_COUNTED].count()
-    counted = CensusCount.objects.using(wanted.using).filter(**wanted.conditions())
-    total: int = counted.aggregate(total=Sum("count", default=0))["total"]
-    return total
+    # A batch may hold most of the ledger: so many of it are looked at for what else is asked.
+    found = TaskFilter(batch_id=wanted.batch_id, using=wanted.using).queryset().order_by()
+    fits = ExpressionWrapper(Q(**others), output_field=BooleanField())
+    looked_at = found.annotate(fits=fits).values("fits")[:MOST_COUNTED]
+    fit: int = looked_at.aggregate(fit=Count("fits", filter=Q(fits=True)))["fit"]
+    return fit
 
 
 def of_rows(kind: str, targets: Collection[Derived], using: str) -> Preview:
