@@ -1,4 +1,4 @@
-"""What operators do with tasks: retry and cancel, from the list and from a task's own page."""
+"""What operators do with tasks: retry, cancel and clear, from the list and from a task's own page."""
 
 from __future__ import annotations
 

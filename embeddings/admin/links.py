@@ -1,4 +1,4 @@
-"""From a task to its object's own admin page."""
+"""Addresses on an admin site: of objects from their tasks, and of our own pages."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "othe
 
 @pytest.fixture(autouse=True)
 def _own_site(settings) -> None:
-    settings.ROOT_URLCONF = "tests.integration.panel_urls"
+    settings.ROOT_URLCONF = "tests.integration.embedded_urls"
     settings.EMBEDDINGS = {**settings.EMBEDDINGS, "DATABASES": ["default", "other"]}
 
 
