@@ -30,7 +30,7 @@ def change(values: Mapping[str, Any], quotas: Quotas, *, by: str, seen_at: datet
     What is not named stays. `by` is the user's name. `seen_at` is the `updated_at` of the row that the user has seen,
     None if there was none; another present one is an error of the code OUTDATED. Returns what has changed. Raises
     ValidationError with what is wrong under each name, and DatabaseError if one of the databases is away; then nothing
-    is saved anywhere.
+    is saved anywhere, unless it goes between the commits of two of them: save again when it is back.
     """
     databases = conf.current().databases
     with ExitStack() as transactions:
