@@ -137,9 +137,11 @@ class TaskFilter:
 # What an operation of each kind changes.
 STATUSES: dict[str, tuple[Status, ...]] = {
     EmbeddingOperation.Kind.RETRY: RETRYABLE,
-    EmbeddingOperation.Kind.CANCEL: CANCELLABLE,
+    EmbeddingOperation.Kind.CANCEL: (*CANCELLABLE, Status.FAILED),
     EmbeddingOperation.Kind.CLEAR: CLEARABLE,
 }
+# … unless the filter asks for them: whoever empties the queue wants to keep the list of what went wrong.
+_ONLY_IF_ASKED = {(EmbeddingOperation.Kind.CANCEL, Status.FAILED)}
 
 
 def eligible(kind: str, wanted: TaskFilter) -> tuple[QuerySet[EmbeddingTask], Sequence[str]]:
@@ -150,7 +152,8 @@ def eligible(kind: str, wanted: TaskFilter) -> tuple[QuerySet[EmbeddingTask], Se
     tasks = dataclasses.replace(wanted, statuses=()).queryset()
     if kind == EmbeddingOperation.Kind.CLEAR:
         tasks = tasks.filter(payload__isnull=True)
-    return tasks, [status for status in STATUSES[kind] if not wanted.statuses or status in wanted.statuses]
+    asked = wanted.statuses or [one for one in STATUSES[kind] if (kind, one) not in _ONLY_IF_ASKED]
+    return tasks, [status for status in STATUSES[kind] if status in asked]
 
 
 def subject(operation: EmbeddingOperation) -> str:

@@ -47,7 +47,7 @@ VERBS = {
         operations.cancel_matching,
         "will be cancelled. What a worker has in hand of them it will not write. The next save of an object, "
         "or a retry, opens its task again.",
-        "Only tasks that are not done yet can be cancelled.",
+        "Only tasks that are not done yet can be cancelled, and failed ones where the filter asks for these.",
         is_danger=True,
     ),
     "clear": Verb(

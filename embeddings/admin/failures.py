@@ -49,6 +49,7 @@ class Group:
     list_url: str = ""
     # "" for who may not.
     retry_url: str = ""
+    cancel_url: str = ""
     clear_url: str = ""
 
 
@@ -96,14 +97,13 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         )
 
     def _urls(self, failures: stats.Failures, request: HttpRequest) -> dict[str, str]:
-        """Where to see, retry and clear exactly the tasks of a group; nowhere for those of other databases."""
+        """Where to see, retry, cancel and clear exactly the tasks of a group; nowhere for those of other databases."""
         if failures.using != DEFAULT_DB_ALIAS:
             return {}
         site = self.admin_site
         chosen = {"status__exact": str(Status.FAILED), "signature": failures.signature}
-        bulk = {
-            f"{verb}_url": links.bulk_url(verb, site, **chosen) for verb in ("retry", "clear") if may(request, verb)
-        }
+        verbs = [verb for verb in ("retry", "cancel", "clear") if may(request, verb)]
+        bulk = {f"{verb}_url": links.bulk_url(verb, site, **chosen) for verb in verbs}
         return {"list_url": links.tasks_url(site, **chosen), **bulk}
 
     def _example(self, task: EmbeddingTask, request: HttpRequest) -> Example:

@@ -20,7 +20,7 @@ from embeddings.ledger.claims import (
     release,
     renew,
 )
-from embeddings.ledger.operations import cancel, clear, retry
+from embeddings.ledger.operations import cancel, clear, give_up, retry
 from embeddings.ledger.records import Claim, Completion, Request
 from embeddings.ledger.requests import forget, forget_orphans, lock_batch, request
 from embeddings.ledger.sweeps import adopt, has_claimable, has_suspects, hasten, promote_due, rescue
@@ -43,6 +43,7 @@ __all__ = [
     "fail",
     "forget",
     "forget_orphans",
+    "give_up",
     "has_claimable",
     "has_suspects",
     "hasten",

@@ -36,6 +36,11 @@ def cancel(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> 
     return move(unfinished, using, status=Status.CANCELLED, available_at=None, lease_token=None, lease_until=None)
 
 
+def give_up(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Cancel failed tasks: nobody means to try them again. What went wrong stays with them."""
+    return move(tasks.filter(status=Status.FAILED), using, status=Status.CANCELLED)
+
+
 def clear(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Delete failed and cancelled tasks that nobody else holds just now; returns how many.
 

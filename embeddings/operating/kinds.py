@@ -130,10 +130,10 @@ class Retry(_OfTasks):
 
 
 class Cancel(_OfTasks):
-    """They are not worked on."""
+    """They are not worked on; those that failed are not tried again, where the filter asks for them."""
 
     def _change(self, chosen: Tasks, using: str) -> int:
-        return ledger.cancel(chosen, using=using)
+        return ledger.cancel(chosen, using=using) + ledger.give_up(chosen, using=using)
 
 
 class Clear(_OfTasks):

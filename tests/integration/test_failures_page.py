@@ -84,7 +84,7 @@ def test_page__leads_to_exactly_the_tasks_of_a_group(admin_client) -> None:
     to_mine = [link for link in links if parse_qs(urlsplit(link).query)["signature"] == [SIGNATURE]]
 
     paths = [urlsplit(link).path for link in to_mine]
-    assert paths == [f"{LIST}bulk/retry/", f"{LIST}bulk/clear/", LIST]
+    assert paths == [f"{LIST}bulk/retry/", f"{LIST}bulk/cancel/", f"{LIST}bulk/clear/", LIST]
     assert {parse_qs(urlsplit(link).query)["status__exact"][0] for link in to_mine} == {"failed"}
     found = re.findall(r'name="_selected_action" value="(\d+)"', shown(admin_client, to_mine[-1]))
     assert {int(pk) for pk in found} == {task.pk for task in mine}

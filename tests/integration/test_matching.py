@@ -213,6 +213,19 @@ class TestCancelAndClear:
         assert (operation.rows_read, operation.changed) == (4, 4)
         assert counts() == {"cancelled": 5, "completed": 1, "empty": 1, "failed": 1}
 
+    def test_cancel_matching__gives_failed_tasks_up_where_the_filter_asks_for_them(self):
+        group = make_task(Status.FAILED, error_signature="input: InputRejected: …")
+        others = [make_task(Status.FAILED, error_signature="another"), make_task(Status.PENDING)]
+
+        operation = operations.cancel_matching(TaskFilter(statuses=("failed",), error_signature=group.error_signature))
+        work(page_size=3)
+
+        operation.refresh_from_db()
+        group.refresh_from_db()
+        assert (operation.rows_read, operation.changed) == (1, 1)
+        assert (group.status, group.error_kind) == (Status.CANCELLED, "input")
+        assert [EmbeddingTask.objects.get(pk=task.pk).status for task in others] == ["failed", "pending"]
+
     def test_clear_matching__deletes_what_ended_without_a_vector_but_no_box(self):
         boxed = make_task(Status.FAILED, payload={"fields": {}})
         for status in Status.values:
