@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
 from embeddings import registry
@@ -34,10 +34,6 @@ class TaskChangeList(BoundedChangeList):
     """The list, with the links of this page's rows found at once."""
 
     too_many = "Too many tasks to look through with these filters: add a state, an error or a batch."
-
-    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        super().__init__(request, *args, **kwargs)
-        self.title += ", by key" if ordering.is_by_key(request.GET) else ", the latest first"
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -98,6 +94,10 @@ class TaskAdmin(ActionButtons, ReadOnlyAdmin, TaskActions):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         return [*fieldsets, ("Box", {"fields": ("boxed_values",)})] if obj is not None and obj.is_boxed else fieldsets
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        order = "by key" if ordering.is_by_key(request.GET) else "the latest first"
+        return super().changelist_view(request, {"title": f"Embedding tasks, {order}", **(extra_context or {})})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return TaskChangeList

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2.0
 # How soon rows that somebody else had locked are tried again.
 BUSY_SECONDS = 0.05
+# While there are more tasks and free threads, an answer is waited for so long before more is sent: it may say to wait.
+AHEAD_SECONDS = 0.05
 # A drain that was asked to stop looks so often whether it has to hurry.
 HURRY_SECONDS = 0.1
 
@@ -142,8 +144,7 @@ class Drain:
         if self._is_grace_over():
             self._let_go()
             return False
-        # While there are both more tasks and free threads, nothing is waited for.
-        self._collect(0.0 if claimed and self._hand.calls.has_room else self._patience())
+        self._collect(min(self._patience(), AHEAD_SECONDS if claimed and self._hand.calls.has_room else 1.0))
         self._settle_again()
         self._keep_alive()
         return True

@@ -113,7 +113,7 @@ def test_settings__a_larger_quota_is_in_force_within_seconds(open_page: OpenPage
     wait_until(lambda: counts().get("completed") == 3 and counts().get("rate_limited"), seconds=60)
 
     page = open_page(OVERVIEW, ada, **WIDE)
-    expect(sentence(page)).to_contain_text("its quota is used up")
+    expect(sentence(page)).to_contain_text("used up its quota")
     page.goto("/admin/embeddings/livesettings/")
     page.get_by_label("Requests per minute:").fill("600")
     page.get_by_role("button", name="Save").click()

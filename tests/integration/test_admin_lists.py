@@ -76,8 +76,8 @@ class TestOrder:
         by_key = admin_client.get(f"{LIST}?model={task.content_type_id}").content.decode()
         by_time = admin_client.get(LIST).content.decode()
 
-        assert "Select embedding task to view, by key" in by_key
-        assert "Select embedding task to view, the latest first" in by_time
+        assert "Embedding tasks, by key" in by_key
+        assert "Embedding tasks, the latest first" in by_time
 
 
 class TestProviderFilter:

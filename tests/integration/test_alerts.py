@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core import mail
 from django.db import transaction
 from django.db.models.functions import Now
@@ -214,6 +215,8 @@ class TestFailed:
         settings.EMBEDDINGS = {**settings.EMBEDDINGS, "DATABASES": ["default", "other"]}
         task = make_task(Status.FAILED)
         task.pk = None
+        ContentType.objects.clear_cache()
+        task.content_type_id = ContentType.objects.db_manager("other").get_for_model(Post).pk
         task.save(using="other")
 
         watch()

@@ -116,7 +116,7 @@ def test_poke__leaves_nothing_behind(workers, redis_client, tmp_path):
         Post.objects.create(title=f"text {number}")
         wait_until(is_done)
     Post.objects.create(title="[[transient]]").delete()
-    wait_until(lambda: not redis_client.llen(QUEUE))
+    wait_until(lambda: not redis_client.exists(QUEUE, f"{QUEUE}:intermediate"))
     worker.terminate()
     worker.wait(timeout=10)
 

@@ -92,7 +92,7 @@ def test_system_002_notes__is_answered_for_at_once_and_appears_with_its_vector(c
 def test_system_002_notes__no_reader_ever_sees_one_without_its_vector(client, workers):
     """Two workers store 60 notes while somebody looks all the time."""
     for _ in range(2):
-        workers.started(embeddings={**EMBEDDINGS, "BATCH_SIZE": 5}, providers=dummy(LATENCY_SECONDS=0.02))
+        workers.started(embeddings={**EMBEDDINGS, "BATCH_SIZE": 5}, providers=dummy(LATENCY_SECONDS=0.2))
     made = [boxed(client, slug=f"n{number}", text=f"text {number}") for number in range(60)]
     seen: list[int] = []
 
