@@ -341,7 +341,8 @@ def assert_stops_when_asked_twice(worker, clock: Clock) -> None:
     time.sleep(1.1)
     clock.set(days=0)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=3) == 0
+    # It may be past its last line of Python by then, where nobody handles signals any more.
+    assert worker.wait(timeout=3) in {0, -signal.SIGTERM}
 
 
 class Clock:
