@@ -146,9 +146,9 @@ def test_flushall__costs_a_backfill_nothing(workers, redis_client):
         redis_client.flushall()
         assert timed_save("amid it") < SAVE_SECONDS
         saves += 1
-        time.sleep(0.1)
+        time.sleep(0.5)
 
-    assert saves > 3
+    assert saves > 1
     assert_complete(BACKFILL_ROWS + saves)
     wait_until(lambda: in_the_list(redis_client), seconds=5)
 
