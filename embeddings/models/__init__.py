@@ -8,6 +8,7 @@ from embeddings.models.audit import AuditEvent
 from embeddings.models.batch import EmbeddingBatch
 from embeddings.models.census import Census, CensusCount
 from embeddings.models.direct import DirectText
+from embeddings.models.idempotency import IdempotencyKey
 from embeddings.models.live import LiveSettings, ProviderQuota
 from embeddings.models.minute import ProviderMinute, TargetMinute
 from embeddings.models.model_id import TargetModelId
@@ -17,6 +18,7 @@ from embeddings.models.pause import Pause
 from embeddings.models.provider import ProviderCall, ProviderState
 from embeddings.models.status import CANCELLABLE, CLEARABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
 from embeddings.models.task import IS_BOXED, EmbeddingTask
+from embeddings.models.webhook import WebhookDelivery, WebhookEndpoint, WebhookEvent
 from embeddings.models.worker import ALIVE_SECONDS, WorkerStatus
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "EmbeddingOperation",
     "EmbeddingTask",
     "FailureGroup",
+    "IdempotencyKey",
     "LiveSettings",
     "Overview",
     "Pause",
@@ -49,5 +52,8 @@ __all__ = [
     "TargetMinute",
     "TargetModelId",
     "TaskAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
     "WorkerStatus",
 ]

@@ -16,6 +16,8 @@ class EmbeddingBatch(models.Model):
     # Tasks that have joined the batch so far.
     total = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
+    # When a webhook told last that all its tasks were done.
+    told_finished_at = models.DateTimeField(null=True, blank=True, editable=False)
     rolled_back_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

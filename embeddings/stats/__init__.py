@@ -8,6 +8,7 @@ from embeddings.stats.census import Coverage, LedgerCounts, Preview, coverage, l
 from embeddings.stats.chunks import ChunkProgress, chunk_progress
 from embeddings.stats.condition import Condition, Level, condition, conditions, per_second
 from embeddings.stats.failures import MOST_GROUPS, Failures, failures
+from embeddings.stats.health import EXIT_CODES, Health, health
 from embeddings.stats.held import Held, held
 from embeddings.stats.in_hand import InHand, in_hand
 from embeddings.stats.ledger_health import LedgerHealth, ledger_health
@@ -19,6 +20,7 @@ from embeddings.stats.traffic import Percentiles, Point, Traffic, provider_traff
 from embeddings.stats.workforce import Workforce, workforce
 
 __all__ = [
+    "EXIT_CODES",
     "MOST_GROUPS",
     "RATE_SECONDS",
     "BatchProgress",
@@ -26,6 +28,7 @@ __all__ = [
     "Condition",
     "Coverage",
     "Failures",
+    "Health",
     "Held",
     "InHand",
     "LedgerCounts",
@@ -47,6 +50,7 @@ __all__ = [
     "coverage",
     "eta_seconds",
     "failures",
+    "health",
     "held",
     "in_hand",
     "ledger_counts",
