@@ -29,7 +29,7 @@ ROWS: list[set[str]] = [
     {"pipeline.unboxing"},
     {"pipeline.intake"},
     {"pipeline.calling", "pipeline.settlement", "pipeline.selection"},
-    {"pipeline.hand", "pipeline.remedies", "pipeline.storing"},
+    {"pipeline.hand", "pipeline.remedies", "pipeline.storing", "pipeline.in_flight"},
     {"pipeline.finishing", "pipeline.sending"},
     {"pipeline.splitting"},
     {"pipeline.reading"},
