@@ -55,6 +55,7 @@ def test_ping__says_why_not_and_never_the_key(settings):
         settings.EMBEDDING_PROVIDERS = openai(server)
         server.faults.add("respond", status=503, count=5)
         failed = connectivity.ping("default")
+        server.faults.clear()
         settings.EMBEDDING_PROVIDERS["default"]["OPTIONS"]["API_KEY"] = "sk-a-wrong-key-0123456789"
         settings.EMBEDDING_PROVIDERS = dict(settings.EMBEDDING_PROVIDERS)
         refused = connectivity.ping("default")
