@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db.models import QuerySet
 from django.utils.text import capfirst
 
 from embeddings import operations
@@ -23,6 +22,8 @@ from embeddings.task_filter import TaskFilter, eligible
 
 # So many tasks are changed at once; more in the background, by workers.
 MOST_AT_ONCE = 1_000
+# Ids that a sentence names.
+MOST_NAMED = 10
 
 Kind = EmbeddingOperation.Kind
 
@@ -109,7 +110,8 @@ def _done(
         return _changed(verb, changed, data)
     operation = verb.begin(wanted, by=who.name())
     ended = waiting.report(operation, options, screen)
-    return Report({**data, "changed": operation.changed, **ended.data}, ended.blocks, ended.exit_code)
+    changed_so_far = None if operation.is_open else operation.changed
+    return Report({**data, "changed": changed_so_far, **ended.data}, ended.blocks, ended.exit_code)
 
 
 def _of_ids(verb: Verb, options: Options, screen: Screen) -> Report:
@@ -130,20 +132,18 @@ def _of_ids(verb: Verb, options: Options, screen: Screen) -> Report:
     question = f"{capfirst(verb.kind)} {wording.tasks(len(fit))}?"
     if verb.is_danger and not confirming.is_confirmed(question, options, screen):
         return _ended(data, ["Nothing was done."], changed=0)
-    changed = verb.at_once(_only(tasks, fit), by=who.name(), using=using)
+    changed = verb.at_once(tasks.filter(pk__in=fit), by=who.name(), using=using)
     return _changed(verb, Changed(changed.changed, len(ids) - changed.changed), data)
 
 
-def _only(tasks: QuerySet[EmbeddingTask], ids: list[int]) -> QuerySet[EmbeddingTask]:
-    return tasks.filter(pk__in=ids)
-
-
 def _why_not(ids: list[int], known: dict[int, str]) -> str:
-    missing = [str(pk) for pk in ids if pk not in known]
+    missing = [str(pk) for pk in ids if pk not in known][:MOST_NAMED]
     states = sorted({str(Status(status).label) for status in known.values()})
     parts = [f"there is no task {', '.join(missing)}"] if missing else []
-    parts += [f"what there is is {' and '.join(states)}"] if states else []
-    return f"{'; '.join(parts)}."
+    parts += (
+        [f"the others are {' and '.join(states)}" if missing else f"they are {' and '.join(states)}"] if states else []
+    )
+    return f"{', '.join(parts)}."
 
 
 def _changed(verb: Verb, changed: Changed, data: dict[str, Any]) -> Report:

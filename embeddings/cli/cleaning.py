@@ -18,7 +18,7 @@ def run(options: Options, screen: Screen) -> Report:
     is_at_least = any(count >= cleanup.MOST for count in found.values())
     data = {"days": days, "dryRun": options["dry_run"], "old": _data(found), "isAtLeast": is_at_least}
     if not found:
-        return Report({**data, "deleted": 0}, [f"Nothing is older than it is to be kept ({_ages(days)})."], NOT_DONE)
+        return Report({**data, "deleted": 0}, [f"Nothing is older than it is to be kept: {_ages(days)}."])
     rows = [(name, wording.count(count, is_at_least=count >= cleanup.MOST)) for name, count in found.items()]
     screen.show([Table(("records", ">to be deleted"), rows), f"They are older than they are kept: {_ages(days)}."])
     if options["dry_run"]:
@@ -35,7 +35,7 @@ def _data(found: dict[str, int]) -> list[dict[str, object]]:
 
 def _ages(days: int) -> str:
     settings = conf.current()
-    work = f"{days} days for finished work" if days else "finished work for ever"
+    work = f"{days} {'day' if days == 1 else 'days'} for finished work" if days else "finished work for ever"
     return (
         f"{work}, {settings.attempt_retention_days} for attempts, {settings.metric_retention_days} for figures, "
         f"{settings.audit_retention_days} for the audit log"
@@ -59,6 +59,6 @@ SUBCOMMANDS = [
         run,
         _add_arguments,
         "Attempts, figures and the audit log go by the ages of their own that EMBEDDINGS says. Workers do the same\n"
-        "once a day.",
+        "every EMBEDDINGS['CLEANUP_INTERVAL_HOURS'].",
     ),
 ]

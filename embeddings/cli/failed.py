@@ -77,9 +77,12 @@ def _groups_table(groups: list[Failures]) -> Table:
 def _hints(groups: list[Failures]) -> list[Block]:
     """What to do next, with the largest group."""
     first = groups[0]
+    details = "To see the tasks: manage.py embeddings failed --details"
+    if not first.signature:
+        return ["", details]
     where = "" if first.using == selection.database({"database": None}) else f" --database {first.using}"
     again = f"manage.py embeddings retry --signature {shlex.quote(first.signature)}{where}"
-    return ["", "To see the tasks: manage.py embeddings failed --details", f"To try the first group again: {again}"]
+    return ["", details, f"To try the first group again: {again}"]
 
 
 def _tasks(options: Options) -> Report:

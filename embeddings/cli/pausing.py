@@ -19,6 +19,8 @@ Kind = Pause.Kind
 
 def pause(options: Options, screen: Screen) -> Report:
     """Say what it would hold up; of everything, ask."""
+    if not options["reason"].strip():
+        raise Problem("Give a --reason: who finds it paused will want to know why.")
     kind, name = _what(options)
     ends_at = end_of(options)
     held = stats.held(kind, name)

@@ -59,8 +59,8 @@ class Screen:
         return not self.is_json and self.out.isatty()
 
     def show(self, blocks: Sequence[Block]) -> None:
-        if not self.is_json:
-            self.out.write("".join(map(self._rendered, blocks)))
+        if blocks and not self.is_json:
+            self.out.write("".join(self._rendered(block) for block in blocks))
 
     def ask(self, question: str) -> bool:
         """Whether the answer is yes."""
@@ -90,7 +90,10 @@ class Screen:
         with console.capture() as captured:
             match block:
                 case Table():
-                    console.print(_made(block, is_terminal=is_terminal))
+                    if block.title:
+                        console.print(Text(plain(block.title if block.rows else f"{block.title}: none"), style="bold"))
+                    if block.rows:
+                        console.print(_made(block, is_terminal=is_terminal))
                 case Line():
                     console.print(Text(plain(block.text), style=block.style))
                 case _:
@@ -105,8 +108,7 @@ def plain(value: object) -> str:
 
 def _made(table: Table, *, is_terminal: bool) -> RichTable:
     made = RichTable(
-        title=Text(plain(table.title)) if table.title else None,
-        title_justify="left",
+        show_header=any(column.removeprefix(">") for column in table.columns),
         box=box.SIMPLE_HEAD if is_terminal else None,
         pad_edge=False,
         padding=(0, 1) if is_terminal else (0, 2, 0, 0),

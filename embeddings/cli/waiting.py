@@ -16,6 +16,8 @@ from embeddings.models import EmbeddingOperation
 State = EmbeddingOperation.State
 
 POLL_SECONDS = 0.3
+# How often it is asked whether there is still somebody to do it.
+LOOK_SECONDS = 5.0
 
 
 def add_wait(parser: CommandParser) -> None:
@@ -49,21 +51,23 @@ def operation_data(operation: EmbeddingOperation) -> dict[str, Any]:
 def report(operation: EmbeddingOperation, options: Options, screen: Screen) -> Report:
     """What has become of an operation that was just begun, after the wait that is asked for."""
     is_wanted = screen.is_terminal if options["wait"] is None else options["wait"]
-    hindrance = _hindrance(operation)
-    if hindrance or not is_wanted:
-        blocks: list[Block] = [f"Operation {operation.pk} was begun.", *([hindrance] if hindrance else [])]
-        exit_code = NOT_DONE if hindrance else DONE
-        return Report({"operation": operation_data(operation)}, [*blocks, *ways(operation)], exit_code)
     try:
-        _wait(operation, screen)
+        hindrance = _wait(operation, screen) if is_wanted else _hindrance(operation)
     except KeyboardInterrupt:
-        blocks = [f"Operation {operation.pk} goes on without you.", *ways(operation)]
-        return Report({"operation": operation_data(operation)}, blocks, INTERRUPTED)
+        text = f"Operation {operation.pk} goes on without you."
+        return Report(_data(operation, ""), [text, *_ways(operation)], INTERRUPTED)
+    if operation.is_open:
+        blocks: list[Block] = [f"Operation {operation.pk} was begun.", *([hindrance] if hindrance else [])]
+        return Report(_data(operation, hindrance), [*blocks, *_ways(operation)], NOT_DONE if hindrance else DONE)
     exit_code = {State.DONE: DONE, State.FAILED: FAILED}.get(State(operation.state), NOT_DONE)
-    return Report({"operation": operation_data(operation)}, [_end(operation)], exit_code)
+    return Report(_data(operation, ""), [_end(operation)], exit_code)
 
 
-def ways(operation: EmbeddingOperation) -> list[Block]:
+def _data(operation: EmbeddingOperation, hindrance: str) -> dict[str, Any]:
+    return {"operation": operation_data(operation), "hindrance": hindrance}
+
+
+def _ways(operation: EmbeddingOperation) -> list[Block]:
     """How to see how far it is, and how to stop it."""
     using = operation._state.db
     where = "" if using == conf.current().databases[0] else f" --database {using}"
@@ -80,13 +84,20 @@ def _hindrance(operation: EmbeddingOperation) -> str:
     return ""
 
 
-def _wait(operation: EmbeddingOperation, screen: Screen) -> None:
+def _wait(operation: EmbeddingOperation, screen: Screen) -> str:
+    """Return once it is at its end, or nobody goes on with it: then why."""
+    looked_at = float("-inf")
     with screen.progress(operation.kind) as advance:
         while operation.is_open:
+            if time.monotonic() - looked_at >= LOOK_SECONDS:
+                looked_at = time.monotonic()
+                if hindrance := _hindrance(operation):
+                    return hindrance
             time.sleep(POLL_SECONDS)
             operation.refresh_from_db(using=operation._state.db)
             total = operation.rows_total
             advance(operation.rows_read, None if total is None else max(total, operation.rows_read))
+    return ""
 
 
 def _end(operation: EmbeddingOperation) -> str:
