@@ -37,7 +37,7 @@ ROWS: list[set[str]] = [
     {"pipeline.drain"},
     {"pipeline"},
     {"search", "stats", "immediate"},
-    {"direct", "alerts"},
+    {"direct", "alerts", "connectivity"},
     {"cleanup"},
     {"jobs"},
     {"previews"},
