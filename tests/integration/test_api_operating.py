@@ -23,6 +23,7 @@ from embeddings.models import (
     TargetMinute,
     WorkerStatus,
 )
+from embeddings.providers.dummy import DummyProvider
 from tests.integration.conftest import dummy
 from tests.ledger_rows import make_task
 
@@ -94,6 +95,7 @@ READING = {
 WRITING = {
     ("post", "providers/default/pause/"): "set_pause",
     ("post", "providers/default/resume/"): "resume_providerstate",
+    ("post", "providers/default/ping/"): "add_directtext",
     ("post", "pauses/"): "set_pause",
     ("delete", "pauses/?kind=everything"): "set_pause",
 }
@@ -379,7 +381,7 @@ def test_providers__one_that_is_not_configured_any_more(client):
     assert (data["state"], data["model"]) == ("unusable", None)
 
 
-@pytest.mark.parametrize("path", ["providers/nobody/", "providers/nobody/pause/", "providers/nobody/resume/"])
+@pytest.mark.parametrize("path", [f"providers/nobody/{verb}" for verb in ("", "pause/", "resume/", "ping/")])
 def test_providers__of_nobody(client, path):
     method = client.get if path == "providers/nobody/" else client.post
 
@@ -446,6 +448,41 @@ def test_resume__of_what_the_user_may_not_lift():
     assert message == "It is paused, and to lift that needs the permission embeddings.set_pause."
     assert Pause.objects.exists()
     assert ProviderState.objects.get().blocked_reason == "circuit"
+
+
+def test_ping__of_a_provider_that_answers(client, settings):
+    settings.EMBEDDING_PROVIDERS = {"default": dummy()["default"] | QUOTAS | {"OPTIONS": {}}}
+
+    response = client.post(f"{API}providers/default/ping/")
+
+    data = response.json()["data"]
+    assert response.status_code == 200
+    assert data.pop("latencySeconds") >= 0.0
+    assert data == {
+        "alias": "default",
+        "model": "dummy",
+        "dimensions": 256,
+        "answered": True,
+        "error": "",
+        "quota": {"requests": {"used": 1, "limit": 500}},
+    }
+
+
+def test_ping__of_one_that_is_paused_asks_nothing(client):
+    pauses.pause("provider", "default", reason="new key", by="anna")
+
+    data = client.post(f"{API}providers/default/ping/").json()["data"]
+
+    assert (data["answered"], list(DummyProvider.requests)) == (False, [])
+    assert data["error"] == "It is paused until somebody lifts it, so it was not asked: new key"
+
+
+def test_ping__of_one_that_cannot_be_made(client, settings):
+    settings.EMBEDDING_PROVIDERS = {**dummy(), "broken": {"BACKEND": "x"}}
+
+    message = problem(client.post(f"{API}providers/broken/ping/"), 400)
+
+    assert message.startswith("EMBEDDING_PROVIDERS['broken'] needs MODEL")
 
 
 # Pauses.
