@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.openapi import AutoSchema
 from rest_framework.views import APIView
 
 from embeddings.api import problems
 from embeddings.api.permissions import HasPermission
+from embeddings.api.schema import EmbeddingsSchema
 
 
 class EmbeddingsView(APIView):
     permission_classes = [HasPermission]
-    schema = AutoSchema()
+    schema = EmbeddingsSchema()
 
     def get_exception_handler(self) -> Any:
         return problems.handle

@@ -17,6 +17,17 @@ def answer(name: str, data: serializers.BaseSerializer[Any]) -> serializers.Seri
     return inline_serializer(name, {"success": serializers.BooleanField(help_text="True."), "data": data})
 
 
+def example(data: Any, *, status: int = 200) -> list[OpenApiExample]:
+    """What an answer looks like: `data` in the envelope."""
+    value = {"success": True, "data": data}
+    return [OpenApiExample("Example", value=value, response_only=True, status_codes=[str(status)])]
+
+
+def example_of_one(entry: Any) -> list[OpenApiExample]:
+    """What an entry of a list looks like; the page around it is known."""
+    return [OpenApiExample("Example", value=entry, response_only=True, status_codes=["200"])]
+
+
 PROBLEM = inline_serializer(
     "EmbeddingProblem",
     {"success": serializers.BooleanField(help_text="False."), "error": EmbeddingErrorSerializer()},

@@ -15,6 +15,13 @@ VIEW_BATCH = "embeddings.view_embeddingbatch"
 VIEW_OPERATION = "embeddings.view_embeddingoperation"
 ADD_OPERATION = "embeddings.add_embeddingoperation"
 STOP_OPERATION = "embeddings.stop_embeddingoperation"
+VIEW_WORKER = "embeddings.view_workerstatus"
+VIEW_PROVIDER = "embeddings.view_providerstate"
+RESUME_PROVIDER = "embeddings.resume_providerstate"
+VIEW_PAUSE = "embeddings.view_pause"
+SET_PAUSE = "embeddings.set_pause"
+VIEW_SETTINGS = "embeddings.view_livesettings"
+VIEW_ALERT = "embeddings.view_alert"
 
 
 class HasPermission(IsAuthenticated):

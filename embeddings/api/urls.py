@@ -2,7 +2,22 @@ from __future__ import annotations
 
 from django.urls import path
 
-from embeddings.api import batches, operations, search, texts, views
+from embeddings.api import (
+    alerts,
+    batches,
+    health,
+    metrics,
+    operations,
+    pauses,
+    provider_ping,
+    providers,
+    search,
+    settings,
+    stats,
+    texts,
+    views,
+    workers,
+)
 
 app_name = "embeddings-api"
 urlpatterns = [
@@ -20,4 +35,17 @@ urlpatterns = [
     path("operations/<int:operation_id>/", operations.OperationDetail.as_view(), name="operation-detail"),
     path("operations/<int:operation_id>/stop/", operations.OperationStop.as_view(), name="operation-stop"),
     path("search/", search.Search.as_view(), name="search"),
+    # What operators and monitors ask.
+    path("health/", health.HealthView.as_view(), name="health"),
+    path("stats/", stats.StatsView.as_view(), name="stats"),
+    path("metrics/", metrics.MetricsView.as_view(), name="metrics"),
+    path("workers/", workers.WorkersView.as_view(), name="worker-list"),
+    path("providers/", providers.ProviderList.as_view(), name="provider-list"),
+    path("providers/<str:alias>/", providers.ProviderDetail.as_view(), name="provider-detail"),
+    path("providers/<str:alias>/pause/", providers.ProviderPause.as_view(), name="provider-pause"),
+    path("providers/<str:alias>/resume/", providers.ProviderResume.as_view(), name="provider-resume"),
+    path("providers/<str:alias>/ping/", provider_ping.ProviderPing.as_view(), name="provider-ping"),
+    path("pauses/", pauses.PausesView.as_view(), name="pause-list"),
+    path("settings/", settings.SettingsView.as_view(), name="settings"),
+    path("alerts/", alerts.AlertList.as_view(), name="alert-list"),
 ]
