@@ -2,15 +2,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from embeddings.api import batches, operations, search, texts, views
+from embeddings.api import batches, operations, queue, search, tasks, texts
 
 app_name = "embeddings-api"
 urlpatterns = [
-    path("queue/status/", views.QueueStatus.as_view(), name="queue-status"),
-    path("tasks/", views.TaskList.as_view(), name="task-list"),
-    path("tasks/<int:task_id>/", views.TaskDetail.as_view(), name="task-detail"),
-    path("tasks/<int:task_id>/retry/", views.TaskRetry.as_view(), name="task-retry"),
-    path("tasks/<int:task_id>/cancel/", views.TaskCancel.as_view(), name="task-cancel"),
+    path("queue/status/", queue.QueueStatus.as_view(), name="queue-status"),
+    path("tasks/", tasks.TaskList.as_view(), name="task-list"),
+    path("tasks/<int:task_id>/", tasks.TaskDetail.as_view(), name="task-detail"),
+    path("tasks/<int:task_id>/retry/", tasks.TaskRetry.as_view(), name="task-retry"),
+    path("tasks/<int:task_id>/cancel/", tasks.TaskCancel.as_view(), name="task-cancel"),
     path("texts/", texts.Texts.as_view(), name="text-list"),
     path("texts/<int:task_id>/", texts.Text.as_view(), name="text-detail"),
     path("batches/", batches.BatchList.as_view(), name="batch-list"),

@@ -1,4 +1,4 @@
-"""The queue and its tasks: each view reads, or makes one call of `operations`."""
+"""Tasks: each view reads, or makes one call of `operations`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rest_framework import exceptions, generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from embeddings import operations, stats
+from embeddings import operations
 from embeddings.api import permissions, problems, serializers
 from embeddings.api.base import EmbeddingsView
 from embeddings.api.describing import CONFLICT, INVALID, MISSING, REFUSED, TAG, answer
@@ -18,7 +18,6 @@ from embeddings.api.pagination import Newest
 from embeddings.models import EmbeddingTask, Status
 from embeddings.operations import Changed
 
-AT_WORK = {"success": True, "data": {"queueLength": 1200, "processing": 256, "isProcessing": True}}
 RETRIED = {"success": True, "data": {"changed": 1, "skipped": 0, "status": "pending"}}
 CANCELLED = {"success": True, "data": {"changed": 1, "skipped": 0, "status": "cancelled"}}
 CHANGE = answer("EmbeddingChangeAnswer", serializers.EmbeddingChangeSerializer())
@@ -26,21 +25,6 @@ CHANGE = answer("EmbeddingChangeAnswer", serializers.EmbeddingChangeSerializer()
 
 def _example(value: object) -> list[OpenApiExample]:
     return [OpenApiExample("Example", value=value, response_only=True, status_codes=["200"])]
-
-
-class QueueStatus(EmbeddingsView):
-    required_permission = permissions.VIEW
-
-    @extend_schema(
-        operation_id="embeddings_queue_status",
-        summary="How much work there is",
-        description="Counts of tasks, for a glance or a monitor.",
-        tags=[TAG],
-        responses={200: answer("EmbeddingQueueStatusAnswer", serializers.EmbeddingQueueStatusSerializer()), **REFUSED},
-        examples=_example(AT_WORK),
-    )
-    def get(self, request: Request) -> Response:
-        return Response({"success": True, "data": stats.queue_status()})
 
 
 class TaskList(EmbeddingsView, generics.ListAPIView[EmbeddingTask]):
