@@ -16,8 +16,8 @@ from rest_framework.response import Response
 
 from embeddings import registry, search
 from embeddings.api import serializers
-from embeddings.api.base import EmbeddingsView
-from embeddings.api.describing import INVALID, REFUSED, TAG, UNAVAILABLE, answer
+from embeddings.api.base import SpendingView
+from embeddings.api.describing import INVALID, REFUSED, TAG, THROTTLED, UNAVAILABLE, answer
 from embeddings.api.problems import Unavailable, Unsearchable
 from embeddings.exceptions import ConfigurationError
 from embeddings.registry import Derived
@@ -41,7 +41,7 @@ EXAMPLE = {
 }
 
 
-class Search(EmbeddingsView):
+class Search(SpendingView):
     """Where objects have owners, mount a subclass whose `objects()` leaves out what the user may not see."""
 
     # Which permission it takes depends on the model that is searched.
@@ -57,6 +57,7 @@ class Search(EmbeddingsView):
             200: answer("EmbeddingSearchAnswer", serializers.EmbeddingHitsSerializer()),
             **INVALID,
             **REFUSED,
+            **THROTTLED,
             **UNAVAILABLE,
         },
         examples=[OpenApiExample("Example", value=EXAMPLE, response_only=True, status_codes=["200"])],

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path
 
-from embeddings.api import batches, operations, queue, search, tasks, texts
+from embeddings.api import base, batches, operations, queue, search, tasks, texts
 
 app_name = "embeddings-api"
 urlpatterns = [
@@ -20,4 +20,6 @@ urlpatterns = [
     path("operations/<int:operation_id>/", operations.OperationDetail.as_view(), name="operation-detail"),
     path("operations/<int:operation_id>/stop/", operations.OperationStop.as_view(), name="operation-stop"),
     path("search/", search.Search.as_view(), name="search"),
+    # The last: what is none of the above is answered in the shape of the above.
+    re_path("", base.Nowhere.as_view()),
 ]
