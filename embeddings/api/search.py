@@ -9,13 +9,12 @@ from django.db import models
 from django.db.models import QuerySet
 from django.urls import NoReverseMatch
 from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework import exceptions
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from embeddings import registry, search
-from embeddings.api import serializers
+from embeddings.api import permissions, serializers
 from embeddings.api.base import SpendingView
 from embeddings.api.describing import INVALID, REFUSED, TAG, THROTTLED, UNAVAILABLE, answer
 from embeddings.api.problems import Unavailable, Unsearchable
@@ -68,7 +67,7 @@ class Search(SpendingView):
         wanted = query.validated_data
         targets = _targets(wanted["model"], wanted.get("field"))
         for target in targets:
-            _check_may_view(request, target.model)
+            permissions.require(request, f"{target.model._meta.app_label}.view_{target.model._meta.model_name}")
         asked = [(self.objects(target.model).defer(*_unread(target.model)), target.field) for target in targets]
         found = _found(*asked[0], wanted) if len(asked) == 1 else _found_across(asked, wanted)
         return Response({"success": True, "data": found})
@@ -99,12 +98,6 @@ def _target(label: str, field: str | None) -> Derived:
         raise Unsearchable(f"{label} has several embedded fields; say with `field` which to search: {fields}.")
     named = label if field is None else f"{label}.{field}"
     raise Unsearchable(f"Nothing is embedded under {named!r}; write app.model.")
-
-
-def _check_may_view(request: Request, model: type[models.Model]) -> None:
-    permission = f"{model._meta.app_label}.view_{model._meta.model_name}"
-    if not request.user.has_perm(permission):
-        raise exceptions.PermissionDenied(f"This needs the permission {permission}.")
 
 
 def _unread(model: type[models.Model]) -> list[str]:

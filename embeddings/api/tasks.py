@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import QuerySet
-from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import exceptions, generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from embeddings import operations
-from embeddings.api import permissions, problems, serializers
+from embeddings.api import filters, permissions, problems, serializers
 from embeddings.api.base import EmbeddingsView
-from embeddings.api.describing import CONFLICT, INVALID, MISSING, REFUSED, TAG, answer
-from embeddings.api.filters import TaskFilter
-from embeddings.api.pagination import Newest
+from embeddings.api.describing import CONFLICT, INVALID, MISSING, REFUSED, TAG, TOO_SLOW, answer
+from embeddings.api.task_pages import TaskPages, order_of
 from embeddings.models import EmbeddingTask, Status
 from embeddings.operations import Changed
 
@@ -27,23 +27,40 @@ def _example(value: object) -> list[OpenApiExample]:
     return [OpenApiExample("Example", value=value, response_only=True, status_codes=["200"])]
 
 
-class TaskList(EmbeddingsView, generics.ListAPIView[EmbeddingTask]):
+class TaskList(EmbeddingsView, generics.GenericAPIView[EmbeddingTask]):
     required_permission = permissions.VIEW
     queryset = EmbeddingTask.objects.defer("payload")
     serializer_class = serializers.EmbeddingTaskSerializer
-    filter_backends = [DjangoFilterBackend]
-    filterset_class = TaskFilter
-    pagination_class = Newest
+    pagination_class = TaskPages
+    filter_backends = ()
 
     @extend_schema(
         operation_id="embeddings_tasks_list",
         summary="Tasks, newest first",
-        description="`next` and `previous` are the addresses of the neighbouring pages.",
+        description=(
+            "Several statuses are joined by “or”, different parameters by “and”. The tasks of a whole model, field or "
+            "provider come by the keys of their objects instead. `next` and `previous` are the addresses of the "
+            "neighbouring pages."
+        ),
         tags=[TAG],
-        responses={200: serializers.EmbeddingTaskSerializer(many=True), **INVALID, **REFUSED, **MISSING},
+        parameters=[filters.EmbeddingTaskQuerySerializer],
+        responses={
+            200: serializers.EmbeddingTaskSerializer(many=True),
+            **INVALID,
+            **REFUSED,
+            **MISSING,
+            **TOO_SLOW,
+        },
     )
     def get(self, request: Request) -> Response:
-        return super().get(request)
+        query = filters.EmbeddingTaskQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        wanted = query.validated_data["wanted"]
+        pages: Any = self.paginator
+        pages.order = order_of(wanted, is_of_object="object_id" in query.validated_data)
+        tasks = filters.tasks_of(query.validated_data).defer("payload")
+        page = pages.read(tasks, wanted.statuses, request)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 class TaskView(EmbeddingsView):
