@@ -61,3 +61,17 @@ UNAVAILABLE = {
         "The provider cannot be asked, and nothing else can be searched.",
     )
 }
+THROTTLED = {
+    429: _problem(
+        "throttled",
+        "You have made more calls than a minute allows; try again in 12 seconds.",
+        "Too many calls of this user that ask a provider; `Retry-After` says for how many seconds to wait.",
+    )
+}
+TOO_SLOW = {
+    503: _problem(
+        "too_slow",
+        "Too many tasks to look through: add a status, a batch or an error.",
+        "The database did not find these within two seconds.",
+    )
+}

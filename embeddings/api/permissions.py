@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -10,6 +11,7 @@ VIEW = "embeddings.view_embeddingtask"
 RETRY = "embeddings.retry_embeddingtask"
 CANCEL = "embeddings.cancel_embeddingtask"
 ADD_TEXT = "embeddings.add_directtext"
+CLEAR = "embeddings.clear_embeddingtask"
 VIEW_TEXT = "embeddings.view_directtext"
 VIEW_BATCH = "embeddings.view_embeddingbatch"
 VIEW_OPERATION = "embeddings.view_embeddingoperation"
@@ -33,3 +35,9 @@ class HasPermission(IsAuthenticated):
         needed: str = view.required_permission  # type: ignore[attr-defined]
         self.message = f"This needs the permission {needed}."
         return request.user.has_perm(needed)
+
+
+def require(request: Request, needed: str) -> None:
+    """For what it takes beyond the view's own permission; raises PermissionDenied."""
+    if not request.user.has_perm(needed):
+        raise PermissionDenied(f"This needs the permission {needed}.")

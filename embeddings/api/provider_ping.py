@@ -17,6 +17,7 @@ from embeddings.api.describing import INVALID, MISSING, REFUSED, TAG, answer, ex
 from embeddings.api.problems import Impossible
 from embeddings.api.provider_states import EmbeddingQuotaSerializer
 from embeddings.api.providers import ProviderView
+from embeddings.api.throttling import SpendingThrottle
 from embeddings.connectivity import Ping
 from embeddings.exceptions import ConfigurationError
 
@@ -51,8 +52,7 @@ class EmbeddingPingSerializer(serializers.Serializer[Any]):
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class ProviderPing(ProviderView):
     required_permission = permissions.ADD_TEXT
-    # It spends money; who may do so how often is told in one place for all such views.
-    throttle_classes = []
+    throttle_classes = [SpendingThrottle]
 
     @extend_schema(
         operation_id="embeddings_providers_ping",

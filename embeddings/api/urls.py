@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path
 
 from embeddings.api import (
     alerts,
+    base,
     batches,
     health,
     metrics,
@@ -11,21 +12,22 @@ from embeddings.api import (
     pauses,
     provider_ping,
     providers,
+    queue,
     search,
     settings,
     stats,
+    tasks,
     texts,
-    views,
     workers,
 )
 
 app_name = "embeddings-api"
 urlpatterns = [
-    path("queue/status/", views.QueueStatus.as_view(), name="queue-status"),
-    path("tasks/", views.TaskList.as_view(), name="task-list"),
-    path("tasks/<int:task_id>/", views.TaskDetail.as_view(), name="task-detail"),
-    path("tasks/<int:task_id>/retry/", views.TaskRetry.as_view(), name="task-retry"),
-    path("tasks/<int:task_id>/cancel/", views.TaskCancel.as_view(), name="task-cancel"),
+    path("queue/status/", queue.QueueStatus.as_view(), name="queue-status"),
+    path("tasks/", tasks.TaskList.as_view(), name="task-list"),
+    path("tasks/<int:task_id>/", tasks.TaskDetail.as_view(), name="task-detail"),
+    path("tasks/<int:task_id>/retry/", tasks.TaskRetry.as_view(), name="task-retry"),
+    path("tasks/<int:task_id>/cancel/", tasks.TaskCancel.as_view(), name="task-cancel"),
     path("texts/", texts.Texts.as_view(), name="text-list"),
     path("texts/<int:task_id>/", texts.Text.as_view(), name="text-detail"),
     path("batches/", batches.BatchList.as_view(), name="batch-list"),
@@ -48,4 +50,6 @@ urlpatterns = [
     path("pauses/", pauses.PausesView.as_view(), name="pause-list"),
     path("settings/", settings.SettingsView.as_view(), name="settings"),
     path("alerts/", alerts.AlertList.as_view(), name="alert-list"),
+    # The last: what is none of the above is answered in the shape of the above.
+    re_path("", base.Nowhere.as_view()),
 ]

@@ -103,7 +103,6 @@ def test_imports__point_to_rows_above(module, path):
         ("django.conf", {"conf"}),
         # What an installing project need not have.
         ("rest_framework", {"api"}),
-        ("django_filters", {"api"}),
         ("drf_spectacular", {"api"}),
         ("httpx", {"webhooks"}),
         ("standardwebhooks", {"webhooks"}),
