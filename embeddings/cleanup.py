@@ -19,6 +19,7 @@ from embeddings.models import (
     ProviderMinute,
     TargetMinute,
     TaskAttempt,
+    TextVector,
     WorkerStatus,
 )
 
@@ -29,8 +30,8 @@ MOST = 20_000
 
 
 def clean_up(days: int | None = None) -> int:
-    """Delete requests, direct texts, alerts that are over, ended workers and operations, emptied batches and models
-    without vectors.
+    """Delete requests, direct texts, vectors of texts that no object has, alerts that are over, ended workers and
+    operations, emptied batches and models without vectors.
 
     They go when they are older than `days` (default: the setting; 0 keeps all). Histories go by ages of their own, and
     first. Returns how many; where these are MOST or more, the rest is left for the next time.
@@ -50,6 +51,7 @@ def _forget_work(days: int | None) -> int:
     deleted = _delete(ProviderCall.objects.using(first).filter(created_at__lt=before))
     deleted += _delete(WorkerStatus.objects.using(first).filter(heartbeat_at__lt=before))
     deleted += _delete(Alert.objects.using(first).filter(over_at__lt=before))
+    deleted += _delete(TextVector.objects.using(first).filter(created_at__lt=before))
     deleted += direct.delete_before(days)
     for using in databases:
         deleted += _delete(EmbeddingOperation.objects.using(using).filter(finished_at__lt=before))
