@@ -8,6 +8,7 @@ import json
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from embeddings.models import ProviderCall, ProviderState, TextVector
 from embeddings.providers.base import Embedded
 from embeddings.providers.dummy import DummyProvider, vector
 from embeddings.providers.openai.numbers import number
+from embeddings.quotas import waits
 from project.development import addresses, ports
 from tests.integration import sessions
 from tests.integration.conftest import MODEL, ROOT, Workers, dummy, wait_until
@@ -431,29 +433,29 @@ def test_quota__is_taken_and_said_when_it_is_used_up(client, settings) -> None:
     assert DummyProvider.calls == 1
 
 
-def test_quota__that_refills_soon_is_waited_for(client, settings) -> None:
+def test_quota__that_refills_soon_is_waited_for(client, settings, monkeypatch) -> None:
+    monkeypatch.setattr(waits, "WINDOW_SECONDS", 2)
     settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": 1}
-    settings.EMBEDDING_PROVIDERS = {"default": {**dummy()["default"], "REQUESTS_PER_MINUTE": 600}}
-    first = client.embeddings.create(input=texts_of(599), model="default")
+    settings.EMBEDDING_PROVIDERS = {"default": {**dummy()["default"], "REQUESTS_PER_MINUTE": 60}}  # Two a window.
+    started = time.monotonic()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(way, "PATIENCE_SECONDS", 120.0)
-        patch.setattr("embeddings.quotas.take", _short_of_quota())
-        answer = client.embeddings.create(input=texts_of(3, "more"), model="default")
+    answer = client.embeddings.create(input=texts_of(4), model="default")
 
-    assert len(first.data) == 599
-    assert len(answer.data) == 3
+    assert len(answer.data) == 4
+    assert 0.5 < time.monotonic() - started < way.PATIENCE_SECONDS
 
 
-def _short_of_quota() -> Any:
-    """Every other time there is none, for a moment."""
-    asked = []
+def test_quota__is_waited_for_a_few_seconds_in_all(client, settings, monkeypatch) -> None:
+    monkeypatch.setattr(waits, "WINDOW_SECONDS", 2)
+    monkeypatch.setattr(way, "PATIENCE_SECONDS", 2.5)
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": 1}
+    settings.EMBEDDING_PROVIDERS = {"default": {**dummy()["default"], "REQUESTS_PER_MINUTE": 60}}
 
-    def take(provider: Any, tokens: int) -> float:
-        asked.append(tokens)
-        return 0.05 if len(asked) % 2 else 0.0
+    with pytest.raises(openai.RateLimitError) as raised:
+        client.embeddings.create(input=texts_of(20), model="default")
 
-    return take
+    assert 0 < retry_after(raised) <= 3
+    assert 2 <= TextVector.objects.count() == DummyProvider.inputs < 10
 
 
 def test_pause__of_the_provider_is_honoured(client) -> None:
@@ -492,6 +494,18 @@ def test_circuit__is_closed_by_the_call_that_is_its_probe(client) -> None:
     client.embeddings.create(input=texts_of(1000), model="default")
 
     assert ProviderState.objects.get().blocked_reason == ""
+
+
+def test_circuit__is_probed_by_one_request_only(client, settings, tmp_path) -> None:
+    (tmp_path / "down").touch()
+    settings.EMBEDDING_PROVIDERS = dummy(DOWN=str(tmp_path / "down"), LATENCY_SECONDS=0.1)
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": 1}
+    ProviderState.objects.create(alias="default", blocked_reason="circuit", blocked_until=timezone.now())
+
+    with pytest.raises(openai.InternalServerError):
+        client.embeddings.create(input=texts_of(5), model="default")
+
+    assert DummyProvider.calls == 2  # with the ping that says whose fault it is
 
 
 def test_circuit__opens_after_failures(client, settings, tmp_path) -> None:
