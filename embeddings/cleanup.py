@@ -22,6 +22,7 @@ from embeddings.models import (
     ProviderMinute,
     TargetMinute,
     TaskAttempt,
+    TextVector,
     WorkerStatus,
 )
 
@@ -32,8 +33,8 @@ MOST = 20_000
 
 
 def clean_up(days: int | None = None) -> int:
-    """Delete requests, direct texts, alerts that are over, ended workers and operations, emptied batches and models
-    without vectors.
+    """Delete requests, direct texts, vectors of texts that no object has, alerts that are over, ended workers and
+    operations, emptied batches and models without vectors.
 
     They go when they are older than `days` (default: the setting; 0 keeps all). Histories go by ages of their own, and
     first. Returns how many; where these are MOST or more, the rest is left for the next time.
@@ -87,6 +88,7 @@ def _works(days: int) -> Iterator[QuerySet[Any]]:
     yield ProviderCall.objects.using(first).filter(created_at__lt=before)
     yield WorkerStatus.objects.using(first).filter(heartbeat_at__lt=before)
     yield Alert.objects.using(first).filter(over_at__lt=before)
+    yield TextVector.objects.using(first).filter(created_at__lt=before)
     for using in databases:
         yield EmbeddingOperation.objects.using(using).filter(finished_at__lt=before)
         emptied = EmbeddingBatch.objects.using(using).filter(created_at__lt=before, tasks=None)

@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "django_rq",
     "django_filters",
     "rest_framework",
+    "rest_framework.authtoken",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "embeddings",

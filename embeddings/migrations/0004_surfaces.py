@@ -112,6 +112,19 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="TextVector",
+            fields=[
+                ("fingerprint", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("vector", models.BinaryField()),
+                ("tokens", models.PositiveIntegerField()),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                "default_permissions": (),
+                "indexes": [models.Index(fields=["created_at"], name="embeddings_vector_created")],
+            },
+        ),
+        migrations.CreateModel(
             name="WebhookDelivery",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

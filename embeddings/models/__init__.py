@@ -7,7 +7,7 @@ from embeddings.models.attempt import TaskAttempt
 from embeddings.models.audit import AuditEvent
 from embeddings.models.batch import EmbeddingBatch
 from embeddings.models.census import Census, CensusCount
-from embeddings.models.direct import DirectText
+from embeddings.models.direct import DirectText, TextVector
 from embeddings.models.idempotency import IdempotencyKey
 from embeddings.models.live import LiveSettings, ProviderQuota
 from embeddings.models.minute import ProviderMinute, TargetMinute
@@ -52,6 +52,7 @@ __all__ = [
     "TargetMinute",
     "TargetModelId",
     "TaskAttempt",
+    "TextVector",
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookEvent",
