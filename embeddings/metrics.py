@@ -1,4 +1,4 @@
-"""Records of what was done: each request to a provider, and the sums of each minute.
+"""Records of what was done: each request to a provider, the sums of each minute, and those of all time.
 
 The sums are counted in memory (`embeddings.tally`) and handed over from time to time, so that a drain writes a few
 small rows every two seconds, whatever it does; a process that is killed loses those of its last two seconds.
@@ -112,6 +112,7 @@ def _rows(key: str, counted: Mapping[str, Counts]) -> list[dict[str, Any]]:
             **{column: int(counts.numbers[column]) for column in _NUMBERS[key]},
             "cost": counts.dollars,
             "durations": counts.durations,
+            "seconds": counts.seconds,
         }
         for name, counts in sorted(counted.items())
     ]
