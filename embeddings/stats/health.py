@@ -47,13 +47,14 @@ class Health:
 def health() -> Health:
     """How things stand now. Never raises the database's errors: they are the worst that can be the case."""
     try:
-        return _of(situation())
+        return health_of(situation())
     except Error as exc:
         sentence = f"The database cannot be asked: {Failure.of(exc).message}"
         return Health("down", sentence, "Start it, or look at DATABASES; saves fail as long as it is away.")
 
 
-def _of(now: Situation) -> Health:
+def health_of(now: Situation) -> Health:
+    """How things stand, for who has asked for the situation."""
     worst = conditions(now)[0]
     return Health(
         "well" if worst.level == "busy" else worst.level,

@@ -44,7 +44,7 @@ ROWS: list[set[str]] = [
     {"bulk", "operations", "worker"},
     {"requeue", "boxes", "creation", "renewal"},
     {"operating"},
-    {"managers", "signals", "checks", "admin", "api", "management", "middleware"},
+    {"managers", "signals", "checks", "admin", "api", "management", "middleware", "monitoring"},
     {"chunks"},
     {"apps"},
 ]
