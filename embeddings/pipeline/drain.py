@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 
 from django.db import DatabaseError
 
-from embeddings import conf, heartbeats, ledger, limiter, live, metrics, quotas, timeouts
+from embeddings import conf, heartbeats, ledger, limiter, live, logs, metrics, quotas, timeouts
 from embeddings.failure import Failure
 from embeddings.pipeline import remedies, selection
 from embeddings.pipeline.calling import Answer, Calls, Pong
@@ -99,7 +99,7 @@ class Drain:
 
     def _work(self, claim_more: Callable[[], int]) -> Outcome:
         try:
-            with timeouts.bounded(self.settings.databases):
+            with logs.bound(worker=self.worker), timeouts.bounded(self.settings.databases):
                 while self._goes_on(claim_more):
                     pass
                 self._beat()
@@ -199,11 +199,11 @@ class Drain:
                 self._record_ping(answer)
                 remedies.learn(answer)
             else:
-                self._handle(answer)
+                with logs.bound(provider=answer.request.provider.alias, request=answer.request.number):
+                    self._handle(answer)
 
     def _handle(self, answer: Answer) -> None:
-        provider = answer.request.provider
-        embedded = answer.embedded
+        provider, embedded = answer.request.provider, answer.embedded
         tokens = embedded.tokens if embedded else None
         self._finisher.settle(answer.settlements() if embedded else [])  # Before anything that could go wrong.
         self._record(provider, len(answer.request.texts), answer.seconds, answer.error, tokens)
