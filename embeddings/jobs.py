@@ -156,7 +156,8 @@ def drain() -> None:
     finally:
         heartbeats.beaten.disconnect(_keep_watch)
         alerts.finish()
-    logger.info("Drained %s", outcome)
+    about = {"worker": worker, "completed": outcome.completed, "failed": outcome.failed}
+    logger.info("A drain has ended.", extra=about)
 
 
 def _keep_watch(**kwargs: object) -> None:

@@ -19,4 +19,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/schema/", SpectacularAPIView.as_view(permission_classes=[IsAuthenticated]), name="schema"),
     path("api/docs/", login_required(SpectacularSwaggerView.as_view(url_name="schema"))),
     path("django-rq/", include("project.rq_pages")),
+    path("", include("embeddings.monitoring.urls")),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ from embeddings.failure import Failure
 from embeddings.ledger.records import Claim, Completion
 from embeddings.ledger.statements import delete, execute, held_tasks, move, tasks_of
 from embeddings.models import Status
+
+logger = logging.getLogger(__name__)
 
 # How long a task waits for what may take somebody's hand: a lock that is held, a table that is not as expected.
 POSTPONE_SECONDS = 30.0
@@ -64,6 +67,9 @@ def _claim(statement: str, params: dict[str, Any], worker: str, using: str) -> l
     token = uuid.uuid4()
     lease_seconds = conf.current().lease_seconds
     rows = execute(statement, {**params, "worker": worker, "token": token, "lease_seconds": lease_seconds}, using)
+    if rows:
+        about = {"worker": worker, "provider": params.get("provider"), "tasks": len(rows), "database": using}
+        logger.debug("Claimed tasks.", extra=about)
     return sorted((Claim(token, *row) for row in rows), key=lambda claimed: (claimed.sort_key, claimed.id))
 
 
@@ -127,7 +133,25 @@ def fail(claims: Sequence[Claim], failure: Failure, *, is_final: bool, using: st
     )
     charged = [(*target, status == Status.FAILED) for *target, status in rows if status != Status.PENDING]
     transaction.on_commit(partial(tally.failed, using, charged), using=using)
-    return sum(is_failed for *_, is_failed in charged)
+    failed: int = sum(is_failed for *_, is_failed in charged)
+    _tell_of(claims, failure, failed, using)
+    return failed
+
+
+def _tell_of(claims: Sequence[Claim], failure: Failure, failed: int, using: str) -> None:
+    """In the log: that an attempt failed, and that it was the last."""
+    about = {
+        "task": claims[0].id if len(claims) == 1 else None,
+        "tasks": len(claims),
+        "failed": failed,
+        "database": using,
+        "kind": failure.kind,
+        "error": failure.error_class,
+        "status": failure.status,
+        "signature": failure.signature,
+    }
+    message = "Tasks failed for good." if failed else "An attempt failed; the tasks are tried again."
+    logger.log(logging.WARNING if failed else logging.INFO, message, extra=about)
 
 
 def defer(claims: Iterable[Claim], until: datetime, failure: Failure, *, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -140,7 +164,10 @@ def postpone(
 ) -> int:
     """Try tasks again some time later, as often as it takes: what hinders them is not theirs; no attempt is charged."""
     until = Now() + timedelta(seconds=seconds)
-    return _give_back(claims, using, status=Status.SCHEDULED, available_at=until, **failure.columns())
+    put_off = _give_back(claims, using, status=Status.SCHEDULED, available_at=until, **failure.columns())
+    about = {"tasks": put_off, "database": using, "kind": failure.kind, "error": failure.error_class}
+    logger.info("Put off tasks for %g s.", seconds, extra=about)
+    return put_off
 
 
 def release(claims: Iterable[Claim], *, provider: str | None = None, using: str = DEFAULT_DB_ALIAS) -> int:

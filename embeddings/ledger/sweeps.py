@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -13,6 +14,8 @@ from django.db.models.functions import Now
 from embeddings import audit, conf, pauses, tally
 from embeddings.ledger.statements import execute, move, tasks_of
 from embeddings.models import WAITING, Status, WorkerStatus
+
+logger = logging.getLogger(__name__)
 
 SWEEP_LIMIT = 10_000  # tasks that one statement moves at most
 
@@ -57,6 +60,8 @@ def rescue(*, worker: str | None = None, is_crash: bool = True, using: str = DEF
         "max_crashes": conf.current().max_crashes,
     }
     rows = execute("rescue", params, using)
+    if rows:
+        logger.info("Freed tasks that no worker holds any more.", extra={"tasks": len(rows), "database": using})
     _tell([(*ended, worker) for *ended, worker, is_crash in rows if is_crash], using)
     return len(rows)
 

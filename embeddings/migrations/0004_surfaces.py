@@ -222,4 +222,45 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="ProviderTotal",
+            fields=[
+                ("provider", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("requests", models.PositiveBigIntegerField(default=0)),
+                ("failed", models.PositiveBigIntegerField(default=0)),
+                ("rate_limited", models.PositiveBigIntegerField(default=0)),
+                ("inputs", models.PositiveBigIntegerField(default=0)),
+                ("tokens", models.PositiveBigIntegerField(default=0)),
+                ("cost", models.DecimalField(decimal_places=8, default=0, max_digits=20)),
+                (
+                    "latency",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.BigIntegerField(), default=list, size=None
+                    ),
+                ),
+                ("seconds", models.FloatField(default=0.0)),
+            ],
+            options={
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="TargetTotal",
+            fields=[
+                ("target", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ("completed", models.PositiveBigIntegerField(default=0)),
+                ("attempts_failed", models.PositiveBigIntegerField(default=0)),
+                ("failed", models.PositiveBigIntegerField(default=0)),
+                (
+                    "waiting",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.BigIntegerField(), default=list, size=None
+                    ),
+                ),
+                ("seconds", models.FloatField(default=0.0)),
+            ],
+            options={
+                "default_permissions": (),
+            },
+        ),
     ]

@@ -18,6 +18,7 @@ from embeddings.models.pause import Pause
 from embeddings.models.provider import ProviderCall, ProviderState
 from embeddings.models.status import CANCELLABLE, CLEARABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
 from embeddings.models.task import IS_BOXED, EmbeddingTask
+from embeddings.models.total import ProviderTotal, TargetTotal
 from embeddings.models.webhook import WebhookDelivery, WebhookEndpoint, WebhookEvent
 from embeddings.models.worker import ALIVE_SECONDS, WorkerStatus
 
@@ -48,9 +49,11 @@ __all__ = [
     "ProviderMinute",
     "ProviderQuota",
     "ProviderState",
+    "ProviderTotal",
     "Status",
     "TargetMinute",
     "TargetModelId",
+    "TargetTotal",
     "TaskAttempt",
     "TextVector",
     "WebhookDelivery",

@@ -13,7 +13,7 @@ from django.db.models import Case, F, QuerySet, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from embeddings import alerts, audit, conf, jobs, pauses, task_filter, timeouts
+from embeddings import alerts, audit, conf, jobs, logs, pauses, task_filter, timeouts
 from embeddings.exceptions import ConfigurationError
 from embeddings.failure import Failure
 from embeddings.models import EmbeddingOperation
@@ -86,6 +86,11 @@ class Operator:
         return operation
 
     def _work(self, operation: EmbeddingOperation, using: str) -> None:
+        about = {"worker": self.worker, "operation": operation.pk, "batch": operation.batch_id, "database": using}
+        with logs.bound(**about):
+            self._work_bound(operation, using)
+
+    def _work_bound(self, operation: EmbeddingOperation, using: str) -> None:
         try:
             self._pages(operation, using)
         except (OperationalError, InterfaceError) as exc:

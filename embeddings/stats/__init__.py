@@ -8,7 +8,7 @@ from embeddings.stats.census import Coverage, LedgerCounts, Preview, coverage, l
 from embeddings.stats.chunks import ChunkProgress, chunk_progress
 from embeddings.stats.condition import Condition, Level, condition, conditions, per_second
 from embeddings.stats.failures import MOST_GROUPS, Failures, failures
-from embeddings.stats.health import EXIT_CODES, Health, health
+from embeddings.stats.health import EXIT_CODES, Health, HealthLevel, health, health_of
 from embeddings.stats.held import Held, held
 from embeddings.stats.in_hand import InHand, in_hand
 from embeddings.stats.ledger_health import LedgerHealth, ledger_health
@@ -29,6 +29,7 @@ __all__ = [
     "Coverage",
     "Failures",
     "Health",
+    "HealthLevel",
     "Held",
     "InHand",
     "LedgerCounts",
@@ -51,6 +52,7 @@ __all__ = [
     "eta_seconds",
     "failures",
     "health",
+    "health_of",
     "held",
     "in_hand",
     "ledger_counts",

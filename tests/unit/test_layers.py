@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "embeddings"
 
 # A module imports only from rows above its own.
 ROWS: list[set[str]] = [
-    {"exceptions", "batching", "backoff", "sql", "signature", "histogram", "durations"},
+    {"exceptions", "batching", "backoff", "sql", "signature", "histogram", "durations", "logs"},
     {"tally"},
     {"chunking", "chunking.pieces"},
     {"chunking.matching"},
@@ -45,7 +45,7 @@ ROWS: list[set[str]] = [
     {"requeue", "boxes", "creation", "renewal"},
     {"operating", "stuck", "setup_facts"},
     {"cli"},
-    {"managers", "signals", "checks", "admin", "api", "management", "middleware"},
+    {"managers", "signals", "checks", "admin", "api", "management", "middleware", "monitoring"},
     {"chunks", "openai_api"},
     {"apps"},
 ]
