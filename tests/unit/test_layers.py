@@ -44,6 +44,7 @@ ROWS: list[set[str]] = [
     {"bulk", "operations", "worker"},
     {"requeue", "boxes", "creation", "renewal"},
     {"operating"},
+    {"scaling"},
     {"managers", "signals", "checks", "admin", "api", "management", "middleware"},
     {"chunks"},
     {"apps"},
