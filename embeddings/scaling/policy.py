@@ -64,7 +64,7 @@ class Decision:
 def decide(load: Load, bounds: Bounds) -> Decision:
     """More at once, twice as many at most; fewer one by one, once they have not been needed for long enough."""
     if load.own < bounds.fewest:
-        return Decision(bounds.fewest, f"at least {bounds.fewest:,} are to run")
+        return Decision(bounds.fewest, f"no fewer than {bounds.fewest:,} are to run")
     needed = _needed(load, load.waiting, bounds.target_seconds)
     if needed > load.total:
         return _grow(load, needed, bounds)
