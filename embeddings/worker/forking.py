@@ -18,6 +18,7 @@ from rq.worker import WorkerStatus as RQState
 from embeddings import broker, conf, heartbeats, jobs, ledger
 from embeddings.models import EmbeddingOperation
 from embeddings.providers import get_provider
+from embeddings.worker import supervised
 from embeddings.worker.databases import drop_pools, errors_logged
 from embeddings.worker.patience import PatientWorker
 from embeddings.worker.sweep import Sweep
@@ -75,6 +76,7 @@ class EmbeddingWorker(PatientWorker):
         """RQ calls this before each block on Redis; while a job runs, the job itself is the sign of life."""
         if self._stop_requested and not self.is_horse and self.get_state() != RQState.BUSY:
             raise StopRequested  # RQ's signal handler raised it where somebody caught it.
+        self._end_with_supervisor()
         if self._sweeps and not self.horse_pid and self._sweep.is_due():
             self._sweep.run()
         super().heartbeat(timeout, pipeline)
@@ -128,7 +130,13 @@ class EmbeddingWorker(PatientWorker):
         if self._is_draining and time.monotonic() > self._child_ends_by:
             logger.error("Worker %s: its job hangs, and is killed.", self.name)
             super().kill_horse()
+        self._end_with_supervisor()
         super().maintain_heartbeats(*args)
+
+    def _end_with_supervisor(self) -> None:
+        if not self.is_horse and not self._stop_requested and supervised.is_orphaned():
+            logger.warning("Worker %s: its supervisor is gone, so it ends too.", self.name)
+            os.kill(os.getpid(), STOP)
 
     def setup_work_horse_signals(self) -> None:
         """The child settles what is in flight and ends when its parent passes on a request to stop."""

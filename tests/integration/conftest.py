@@ -70,9 +70,19 @@ class Workers:
         **environment: str,
     ) -> subprocess.Popen[bytes]:
         """One more worker, on these queues."""
+        return self.run("rqworker", *arguments, embeddings=embeddings, providers=providers, **environment)
+
+    def run(
+        self,
+        *arguments: str,
+        embeddings: Mapping[str, Any] | None = None,
+        providers: Mapping[str, Any] | None = None,
+        **environment: str,
+    ) -> subprocess.Popen[bytes]:
+        """One more process: a command of manage.py."""
         with (self._folder / f"worker-{len(self._processes)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "manage.py", "rqworker", *arguments],
+                [sys.executable, "manage.py", *arguments],
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,

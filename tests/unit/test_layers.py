@@ -44,7 +44,7 @@ ROWS: list[set[str]] = [
     {"bulk", "operations", "worker"},
     {"requeue", "boxes", "creation", "renewal"},
     {"operating", "stuck", "setup_facts"},
-    {"cli"},
+    {"cli", "scaling"},
     {"managers", "signals", "checks", "admin", "api", "management", "middleware", "monitoring"},
     {"chunks", "openai_api"},
     {"apps"},
