@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.databases import fresh_database
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.acceptance import bare_project
+from tests.acceptance.bare_project import BareProject
 
 # The README's settings, with the local provider instead of OpenAI's: at most 12 lines.
 SETTINGS = """
@@ -54,47 +49,11 @@ print([product.name for product in Product.objects.search("fruit to eat", mode="
 """
 
 
-class BareProject:
-    """A project folder, and a folder with the installed package; the checkout is on no path."""
-
-    def __init__(self, folder: Path, database_url: str) -> None:
-        self.folder = folder
-        self.packages = folder / "packages"
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
-            "PYTHONPATH": str(self.packages),
-            "DATABASE_URL": database_url,
-        }
-
-    def run(self, *command: str, stdin: str | None = None) -> str:
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=self.folder,
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> BareProject:
-    database_url = fresh_database("bare")
-    project = BareProject(tmp_path_factory.mktemp("bare"), database_url)
-    source = tmp_path_factory.mktemp("source")  # setuptools builds where the source is
-    shutil.copytree(ROOT / "embeddings", source / "embeddings", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, source)
-    project.run("-m", "pip", "install", "--quiet", "--no-deps", "--target", str(project.packages), str(source))
-    project.run("-m", "django", "startproject", "site_of_others", ".")
-    project.run("-m", "django", "startapp", "shop")
+    project = bare_project.begin(tmp_path_factory.mktemp("bare"), tmp_path_factory.mktemp("source"), "bare")
     (project.folder / "shop" / "models.py").write_text(MODEL)
-    settings = project.folder / "site_of_others" / "settings.py"
-    database = f"import os, environ\nDATABASES = {{'default': environ.Env.db_url_config({database_url!r})}}\n"
-    settings.write_text(settings.read_text() + database + SETTINGS)
+    project.configure(SETTINGS)
     return project
 
 

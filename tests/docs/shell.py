@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,11 @@ def run(
     for number, command in enumerate(commands):
         code = int(codes[number]) if number < len(codes) else None
         yield Ended(command, code, printed[number] if number < len(printed) else "")
+
+
+def python_first() -> dict[str, str]:
+    """The variable with which `python` is the one that runs this."""
+    return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def _script(commands: list[Command]) -> str:

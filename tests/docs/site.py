@@ -19,6 +19,7 @@ import psycopg
 from project.development import addresses, ports
 from project.development.valkey import ValkeyServer
 from tests.acceptance.databases import fresh_database
+from tests.docs.shell import python_first
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -100,7 +101,7 @@ def running(folder: Path) -> Iterator[Site]:
             "REDIS_URL": valkey.url,
             "RECEIVER": receiver,
             "DJANGO_SETTINGS_MODULE": "tests.docs.settings",
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            **python_first(),
             "NO_PROXY": ports.LOOPBACK,
             "TMPDIR": str(folder),
         }
