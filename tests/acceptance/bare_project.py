@@ -44,8 +44,8 @@ class BareProject:
             file.write(f"{settings}\n")
 
 
-def begin(folder: Path, source: Path, database: str) -> BareProject:
-    """A new project with an app `shop`, on a database of this name; the package is built from a copy in `source`."""
+def begin(folder: Path, source: Path, database: str, *, app: str = "shop") -> BareProject:
+    """A new project with an app, on a database of this name; the package is built from a copy in `source`."""
     database_url = fresh_database(database)
     project = BareProject(folder, database_url)
     shutil.copytree(ROOT / "embeddings", source / "embeddings", ignore=shutil.ignore_patterns("__pycache__"))
@@ -53,6 +53,6 @@ def begin(folder: Path, source: Path, database: str) -> BareProject:
         shutil.copy(ROOT / name, source)  # setuptools builds where the source is
     project.run("-m", "pip", "install", "--quiet", "--no-deps", "--target", str(project.packages), str(source))
     project.run("-m", "django", "startproject", "site_of_others", ".")
-    project.run("-m", "django", "startapp", "shop")
+    project.run("-m", "django", "startapp", app)
     project.configure(f"import os, environ\nDATABASES = {{'default': environ.Env.db_url_config({database_url!r})}}")
     return project

@@ -1,4 +1,4 @@
-"""A Django project that knows nothing of ours: installs the package, adds the README's settings, and works."""
+"""A Django project that knows nothing of ours: installs the package, adds the quick start's settings, and works."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 from tests.acceptance import bare_project
 from tests.acceptance.bare_project import BareProject
 
-# The README's settings, with the local provider instead of OpenAI's: at most 12 lines.
+# Its migrations are run before ours, and have a vector.
+APP = "books"
+# The quick start's settings, with the local provider instead of OpenAI's: at most 12 lines.
 SETTINGS = """
-INSTALLED_APPS += ["django.contrib.postgres", "django_rq", "embeddings", "shop"]
+INSTALLED_APPS += ["django.contrib.postgres", "django_rq", "embeddings", "books"]
 RQ_QUEUES = {"embeddings": {"URL": os.environ["REDIS_URL"], "SERIALIZER": "json"}}
 RQ = {"WORKER_CLASS": "embeddings.worker.EmbeddingWorker"}
 EMBEDDING_PROVIDERS = {
@@ -37,13 +39,13 @@ class Product(models.Model):
 """
 
 SAVE = """
-from shop.models import Product
+from books.models import Product
 for name in ["a red apple", "a ripe pear", "a steel hammer", "a claw hammer for nails"]:
     Product.objects.create(name=name)
 """
 
 SEARCH = """
-from shop.models import Product
+from books.models import Product
 assert not Product.objects.filter(embedding=None).exists()
 print([product.name for product in Product.objects.search("fruit to eat", mode="semantic")[:2]])
 """
@@ -51,8 +53,8 @@ print([product.name for product in Product.objects.search("fruit to eat", mode="
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> BareProject:
-    project = bare_project.begin(tmp_path_factory.mktemp("bare"), tmp_path_factory.mktemp("source"), "bare")
-    (project.folder / "shop" / "models.py").write_text(MODEL)
+    project = bare_project.begin(tmp_path_factory.mktemp("bare"), tmp_path_factory.mktemp("source"), "bare", app=APP)
+    (project.folder / APP / "models.py").write_text(MODEL)
     project.configure(SETTINGS)
     return project
 
@@ -60,7 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> BareProject:
 @pytest.mark.acceptance
 def test_bare_project__embeds_and_searches(project):
     assert len(SETTINGS.strip().splitlines()) <= 12
-    project.run("manage.py", "makemigrations", "shop")
+    project.run("manage.py", "makemigrations", APP)
     project.run("manage.py", "migrate", "--verbosity", "0")
     project.run("manage.py", "check", "--database", "default", "--fail-level", "WARNING")
     project.run("manage.py", "shell", stdin=SAVE)
