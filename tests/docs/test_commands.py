@@ -14,7 +14,7 @@ from tests.docs.shell import Command, Ended
 from tests.docs.site import Site
 
 # A project of one's own is where these are done, in this order: test_own_project.py does.
-OWN_PROJECT = ("docs/quick-start.md", "docs/others-models.md", "docs/testing.md")
+OWN_PROJECT = ("docs/quick-start.md", "docs/others-models.md", "docs/testing.md", "docs/removing.md")
 PAGE_SECONDS = 120
 
 
