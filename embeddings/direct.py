@@ -57,10 +57,15 @@ def result(task_id: int) -> TextResult:
     return TextResult(task.status, None if vector is None else list(vector), task.error_message)
 
 
+def older(days: int) -> QuerySet[DirectText]:
+    """The texts that are older, the oldest first."""
+    return DirectText.objects.using(_database()).filter(created_at__lt=Now() - timedelta(days=days)).order_by("pk")
+
+
 def delete_before(days: int) -> int:
     """Delete the texts that are older, with their tasks; returns how many."""
     using = _database()
-    old = DirectText.objects.using(using).filter(created_at__lt=Now() - timedelta(days=days)).order_by("pk")
+    old = older(days)
     content_type = ContentType.objects.db_manager(using).get_for_model(DirectText)
     deleted = 0
     while keys := list(old.values_list("pk", flat=True)[:BATCH]):

@@ -24,6 +24,8 @@ from embeddings.models import ProviderState
 DEFAULT_COOLDOWN_SECONDS = 5.0
 # Nobody is taken at his word for longer: a server's clock may be wrong, and its numbers nonsense.
 LONGEST_COOLDOWN_SECONDS = 86_400.0
+# What was learned of a provider longer ago may be no longer so.
+MEMORY_SECONDS = 600.0
 
 
 Reason = ProviderState.Reason
@@ -172,6 +174,17 @@ def _unblock(states: QuerySet[ProviderState], why: str, by: str = "") -> bool:
             message = f"Provider {before.alias} may be called again: {why}."
             audit.record(audit.Kind.UNBLOCKED, message, subject=f"provider {before.alias}", by=by)
     return True
+
+
+def remember_in_flight(alias: str, count: int) -> None:
+    """Note how many requests at once, of one worker, a provider that has just refused some may still get."""
+    _states().filter(alias=alias).update(in_flight=count, in_flight_at=Now())
+
+
+def remembered_in_flight(alias: str) -> int | None:
+    """What was noted in the last minutes; None: nothing, it may get as many as the settings say."""
+    recent = _states().filter(alias=alias, in_flight_at__gt=Now() - timedelta(seconds=MEMORY_SECONDS))
+    return recent.values_list("in_flight", flat=True).first()
 
 
 def known_states() -> list[ProviderState]:

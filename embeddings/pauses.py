@@ -42,7 +42,7 @@ def pause(kind: str, name: str = "", *, reason: str, by: str, ends_at: datetime 
     `name` is an alias of EMBEDDING_PROVIDERS, or a target ("content.article.embedding"). Raises ConfigurationError if
     there is none of that name, ValueError without a reason or for an end that has passed.
     """
-    name = _known(Kind(kind), name)
+    name = known(Kind(kind), name)
     if not reason.strip():
         raise ValueError("Give a reason: who finds it paused will want to know why.")
     values = {"reason": reason.strip()[:500], "by": by[:255], "ends_at": ends_at, "created_at": timezone.now()}
@@ -169,8 +169,8 @@ def _lift(pauses: QuerySet[Pause], why: str, by: str = "") -> int:
     return len(over)
 
 
-def _known(kind: Pause.Kind, name: str) -> str:
-    """The name as it is stored; raises ConfigurationError if nothing is called so."""
+def known(kind: Pause.Kind, name: str) -> str:
+    """A name as it is stored; raises ConfigurationError if nothing is called so."""
     if kind == Kind.TARGET:
         return name_of(_only_target(name))
     if kind == Kind.PROVIDER:

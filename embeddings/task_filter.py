@@ -59,10 +59,15 @@ class TaskFilter:
         for name in query:
             if reader := _READERS.get(name):
                 values |= reader(name, [str(value) for value in query.getlist(name)])
-        if "error_signature" in values:
-            values |= _only(Status.FAILED, values)
-        if "worker" in values:
-            values |= _only(Status.PROCESSING, values)
+        return cls.narrowed(values)
+
+    @classmethod
+    def narrowed(cls, values: dict[str, Any]) -> TaskFilter:
+        """Of these fields; what only tasks of one status have finds only these, as in the list."""
+        if values.get("error_signature"):
+            values = values | _only(Status.FAILED, values)
+        if values.get("worker"):
+            values = values | _only(Status.PROCESSING, values)
         return cls(**values)
 
     @classmethod

@@ -103,6 +103,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "EmbeddingStatus": "embeddings.models.Status",
         "EmbeddingOperationKind": "embeddings.models.EmbeddingOperation.Kind",
+        "EmbeddingPauseKind": "embeddings.models.Pause.Kind",
+        "EmbeddingAlertKind": "embeddings.models.Alert.Kind",
         "ArticleKind": "project.content.kinds.Kind",
     },
 }

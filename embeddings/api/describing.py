@@ -17,6 +17,17 @@ def answer(name: str, data: serializers.BaseSerializer[Any]) -> serializers.Seri
     return inline_serializer(name, {"success": serializers.BooleanField(help_text="True."), "data": data})
 
 
+def example(data: Any, *, status: int = 200) -> list[OpenApiExample]:
+    """What an answer looks like: `data` in the envelope."""
+    value = {"success": True, "data": data}
+    return [OpenApiExample("Example", value=value, response_only=True, status_codes=[str(status)])]
+
+
+def example_of_one(entry: Any) -> list[OpenApiExample]:
+    """What an entry of a list looks like; the page around it is known."""
+    return [OpenApiExample("Example", value=entry, response_only=True, status_codes=["200"])]
+
+
 PROBLEM = inline_serializer(
     "EmbeddingProblem",
     {"success": serializers.BooleanField(help_text="False."), "error": EmbeddingErrorSerializer()},
@@ -48,5 +59,19 @@ UNAVAILABLE = {
         "unavailable",
         "Search by meaning is not possible now, and this model is not searched by words.",
         "The provider cannot be asked, and nothing else can be searched.",
+    )
+}
+THROTTLED = {
+    429: _problem(
+        "throttled",
+        "You have made more calls than a minute allows; try again in 12 seconds.",
+        "Too many calls of this user that ask a provider; `Retry-After` says for how many seconds to wait.",
+    )
+}
+TOO_SLOW = {
+    503: _problem(
+        "too_slow",
+        "Too many tasks to look through: add a status, a batch or an error.",
+        "The database did not find these within two seconds.",
     )
 }

@@ -121,8 +121,8 @@ class OperationStop(OperationView):
         wanted = EmbeddingStopSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         cancel = wanted.validated_data["cancel"]
-        if cancel and not request.user.has_perm(permissions.CANCEL):
-            raise exceptions.PermissionDenied(f"This needs the permission {permissions.CANCEL}.")
+        if cancel:
+            permissions.require(request, permissions.CANCEL)
         operation = self.operation(operation_id)
         was_open = operation.is_open
         operations.stop(operation, cancel=cancel, by=request.user.get_username())

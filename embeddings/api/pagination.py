@@ -22,7 +22,8 @@ class Newest(CursorPagination):
         return Response({"success": True, "data": page})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        link = {"type": "string", "format": "uri", "nullable": True}
+        example = "https://site.example/api/embeddings/tasks/?cursor=cD03Mg%3D%3D"
+        link = {"type": "string", "format": "uri", "nullable": True, "example": example}
         page = {
             "type": "object",
             "required": ["next", "previous", "results"],
@@ -31,5 +32,5 @@ class Newest(CursorPagination):
         return {
             "type": "object",
             "required": ["success", "data"],
-            "properties": {"success": {"type": "boolean"}, "data": page},
+            "properties": {"success": {"type": "boolean", "example": True}, "data": page},
         }

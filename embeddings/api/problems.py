@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404
 from rest_framework import exceptions, status, views
 from rest_framework.response import Response
@@ -42,6 +43,12 @@ class Unavailable(exceptions.APIException):
     default_code = "unavailable"
 
 
+class TooSlow(Unavailable):
+    """No index finds it, and the database did not find it in time."""
+
+    default_code = "too_slow"
+
+
 class TooLarge(exceptions.APIException):
     """The body of the request is larger than the server takes."""
 
@@ -51,19 +58,42 @@ class TooLarge(exceptions.APIException):
 
 def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
     """The answer to an exception; None lets Django answer 500, as for every bug."""
-    if isinstance(exc, Http404):
-        exc = exceptions.NotFound(*exc.args)
-    elif isinstance(exc, PermissionDenied):
-        exc = exceptions.PermissionDenied(*exc.args)
-    elif isinstance(exc, RequestDataTooBig):
-        most = conf.max_body_bytes() / 1_000_000
-        exc = TooLarge(f"The request is larger than {most:.1f} MB; send it in parts.")
+    exc = _translated(exc)
     response = views.exception_handler(exc, context)
     if response is None or not isinstance(exc, exceptions.APIException):
         return None
-    text = " ".join(sentence(*each) for each in messages(exc.detail))
+    text = _advice(exc, context) or " ".join(sentence(*each) for each in messages(exc.detail))
     response.data = {"success": False, "error": {"code": _code(exc), "message": text}}
     return response
+
+
+def _translated(exc: Exception) -> Exception:
+    """What Django raises as the REST framework would."""
+    match exc:
+        case Http404():
+            return exceptions.NotFound(*exc.args)
+        case PermissionDenied():
+            return exceptions.PermissionDenied(*exc.args)
+        case RequestDataTooBig():
+            return TooLarge(f"The request is larger than {conf.max_body_bytes() / 1_000_000:.1f} MB; send it in parts.")
+        case SuspiciousOperation():
+            return exceptions.ParseError(str(exc))
+    return exc
+
+
+def _advice(exc: exceptions.APIException, context: dict[str, Any]) -> str:
+    """What to do instead, where the framework's own words do not say so; else ""."""
+    match exc:
+        case exceptions.MethodNotAllowed():
+            method, allowed = context["request"].method, ", ".join(context["view"].allowed_methods)
+            return f"{method} is not possible here; {allowed} is."
+        case exceptions.NotAcceptable():
+            return "The answer is JSON: send `Accept: application/json`, or no such header."
+        case exceptions.UnsupportedMediaType():
+            return "Send JSON, with the header `Content-Type: application/json`."
+        case exceptions.Throttled() if seconds := getattr(exc, "wait", None):
+            return f"You have made more calls than a minute allows; try again in {math.ceil(seconds)} seconds."
+    return ""
 
 
 def _code(exc: exceptions.APIException) -> str:

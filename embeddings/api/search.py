@@ -9,15 +9,14 @@ from django.db import models
 from django.db.models import QuerySet
 from django.urls import NoReverseMatch
 from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework import exceptions
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from embeddings import registry, search
-from embeddings.api import serializers
-from embeddings.api.base import EmbeddingsView
-from embeddings.api.describing import INVALID, REFUSED, TAG, UNAVAILABLE, answer
+from embeddings.api import permissions, serializers
+from embeddings.api.base import SpendingView
+from embeddings.api.describing import INVALID, REFUSED, TAG, THROTTLED, UNAVAILABLE, answer
 from embeddings.api.problems import Unavailable, Unsearchable
 from embeddings.exceptions import ConfigurationError
 from embeddings.registry import Derived
@@ -41,7 +40,7 @@ EXAMPLE = {
 }
 
 
-class Search(EmbeddingsView):
+class Search(SpendingView):
     """Where objects have owners, mount a subclass whose `objects()` leaves out what the user may not see."""
 
     # Which permission it takes depends on the model that is searched.
@@ -57,6 +56,7 @@ class Search(EmbeddingsView):
             200: answer("EmbeddingSearchAnswer", serializers.EmbeddingHitsSerializer()),
             **INVALID,
             **REFUSED,
+            **THROTTLED,
             **UNAVAILABLE,
         },
         examples=[OpenApiExample("Example", value=EXAMPLE, response_only=True, status_codes=["200"])],
@@ -67,7 +67,7 @@ class Search(EmbeddingsView):
         wanted = query.validated_data
         targets = _targets(wanted["model"], wanted.get("field"))
         for target in targets:
-            _check_may_view(request, target.model)
+            permissions.require(request, f"{target.model._meta.app_label}.view_{target.model._meta.model_name}")
         asked = [(self.objects(target.model).defer(*_unread(target.model)), target.field) for target in targets]
         found = _found(*asked[0], wanted) if len(asked) == 1 else _found_across(asked, wanted)
         return Response({"success": True, "data": found})
@@ -98,12 +98,6 @@ def _target(label: str, field: str | None) -> Derived:
         raise Unsearchable(f"{label} has several embedded fields; say with `field` which to search: {fields}.")
     named = label if field is None else f"{label}.{field}"
     raise Unsearchable(f"Nothing is embedded under {named!r}; write app.model.")
-
-
-def _check_may_view(request: Request, model: type[models.Model]) -> None:
-    permission = f"{model._meta.app_label}.view_{model._meta.model_name}"
-    if not request.user.has_perm(permission):
-        raise exceptions.PermissionDenied(f"This needs the permission {permission}.")
 
 
 def _unread(model: type[models.Model]) -> list[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
-from django.utils.decorators import method_decorator
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import exceptions, status
 from rest_framework.request import Request
@@ -13,8 +11,8 @@ from rest_framework.response import Response
 
 from embeddings import direct
 from embeddings.api import permissions, serializers
-from embeddings.api.base import EmbeddingsView
-from embeddings.api.describing import INVALID, MISSING, REFUSED, TAG, UNAVAILABLE, answer
+from embeddings.api.base import EmbeddingsView, SpendingView
+from embeddings.api.describing import INVALID, MISSING, REFUSED, TAG, THROTTLED, UNAVAILABLE, answer
 from embeddings.api.problems import Unavailable
 from embeddings.exceptions import ConfigurationError, InputRejected, ProviderError
 from embeddings.failure import Failure
@@ -24,9 +22,7 @@ QUEUED = {"success": True, "data": {"taskId": 7}}
 DONE = {"success": True, "data": {"taskId": 7, "status": "completed", "vector": [0.0123, -0.0456], "error": ""}}
 
 
-# Nor does the project's ATOMIC_REQUESTS hold a transaction open while the provider is asked.
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
-class Texts(EmbeddingsView):
+class Texts(SpendingView):
     required_permission = permissions.ADD_TEXT
 
     @extend_schema(
@@ -40,6 +36,7 @@ class Texts(EmbeddingsView):
             202: answer("EmbeddingTextQueuedAnswer", serializers.EmbeddingTextQueuedSerializer()),
             **INVALID,
             **REFUSED,
+            **THROTTLED,
             **UNAVAILABLE,
         },
         examples=[

@@ -23,6 +23,9 @@ class ProviderState(models.Model):
     blocked_reason = models.CharField(max_length=16, choices=Reason.choices, blank=True, default="")
     failures_in_a_row = models.PositiveIntegerField(default=0)
     last_error = models.TextField(blank=True, default="")
+    # What was learned of it last, and when: so many requests of one worker at once did not make it slow down.
+    in_flight = models.PositiveSmallIntegerField(null=True, blank=True)
+    in_flight_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -16,7 +16,7 @@ from embeddings.providers import Embedded, Provider
 
 # Providers pinged at once; there is one ping a provider, and a thread only where there is one.
 MAX_PINGS = 32
-# Requests in flight at once, whatever the settings say.
+# Threads for requests; they are made as they are needed. How many there may be is for `in_flight` to say.
 MAX_REQUESTS = 1_000
 
 
@@ -60,7 +60,6 @@ class Calls:
     """The calls of one drain that are in flight, each on a thread."""
 
     def __init__(self) -> None:
-        # Threads are made as they are needed: how many is for `has_room` to say.
         self._pool = ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix="embed")
         # A ping has a thread of its own: one that hangs takes no request's place.
         self._pinging = ThreadPoolExecutor(MAX_PINGS, thread_name_prefix="ping")
@@ -74,6 +73,10 @@ class Calls:
     def has_room(self) -> bool:
         """Whether fewer are in flight than CONCURRENCY, which may be another than a moment ago, allows."""
         return len(self._requests) < min(conf.current().concurrency, MAX_REQUESTS)
+
+    def in_flight(self, alias: str) -> int:
+        """How many requests to a provider are without an answer, with the one whose answer is being handled."""
+        return sum(request.provider.alias == alias for request in self._requests.values())
 
     @property
     def requests(self) -> list[ProviderRequest]:

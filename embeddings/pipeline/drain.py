@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2.0
 # How soon rows that somebody else had locked are tried again.
 BUSY_SECONDS = 0.05
-# While there are more tasks and free threads, an answer is waited for so long before more is sent: it may say to wait.
-AHEAD_SECONDS = 0.05
 # A drain that was asked to stop looks so often whether it has to hurry.
 HURRY_SECONDS = 0.1
 
@@ -144,7 +142,7 @@ class Drain:
         if self._is_grace_over():
             self._let_go()
             return False
-        self._collect(min(self._patience(), AHEAD_SECONDS if claimed and self._hand.calls.has_room else 1.0))
+        self._collect(0.0 if claimed and self._hand.calls.has_room else self._patience())
         self._settle_again()
         self._keep_alive()
         return True
@@ -172,7 +170,7 @@ class Drain:
         for alias in limiter.due_probes(working):
             if alias not in self._hand.calls.pinged and limiter.take_probe(alias):
                 self._hand.calls.ping(get_provider(alias))
-        return selection.lanes_with(a for a in limiter.open_lanes(working) if not self._sender.rests(a))
+        return selection.lanes_with(filter(self._sender.wants, limiter.open_lanes(working)))
 
     # Calling.
 
@@ -200,10 +198,10 @@ class Drain:
                 remedies.learn(answer)
             else:
                 self._handle(answer)
+                self._sender.limits.learn(answer)
 
     def _handle(self, answer: Answer) -> None:
-        provider = answer.request.provider
-        embedded = answer.embedded
+        provider, embedded = answer.request.provider, answer.embedded
         tokens = embedded.tokens if embedded else None
         self._finisher.settle(answer.settlements() if embedded else [])  # Before anything that could go wrong.
         self._record(provider, len(answer.request.texts), answer.seconds, answer.error, tokens)

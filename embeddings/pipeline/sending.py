@@ -9,6 +9,7 @@ from embeddings.exceptions import QuotaUsedUp
 from embeddings.failure import Failure
 from embeddings.pipeline import remedies
 from embeddings.pipeline.hand import Hand, Outcome
+from embeddings.pipeline.in_flight import InFlightLimits
 from embeddings.pipeline.intake import ProviderRequest
 from embeddings.providers import Provider, get_provider
 
@@ -22,6 +23,7 @@ class Sender:
     def __init__(self, hand: Hand, outcome: Outcome) -> None:
         self._hand = hand
         self._outcome = outcome
+        self.limits = InFlightLimits(hand.calls.in_flight)
         # When the quota of a provider is to be asked for again, by alias.
         self._rests_until: dict[str, float] = {}
 
@@ -30,8 +32,11 @@ class Sender:
         for request in list(self._hand.ready):
             if not self._hand.calls.has_room:
                 return
-            if request in self._hand.ready and not self.rests(request.provider.alias):
+            if request in self._hand.ready and self._may_send(request.provider.alias):
                 self._send_within_quota(request)
+
+    def _may_send(self, alias: str) -> bool:
+        return not self.rests(alias) and self.limits.has_room(alias)
 
     def _send_within_quota(self, request: ProviderRequest) -> None:
         seconds = quotas.take(request.provider, request.tokens)
@@ -43,7 +48,12 @@ class Sender:
 
     def has_request(self) -> bool:
         """Whether something is ready that waits for a thread only."""
-        return any(not self.rests(request.provider.alias) for request in self._hand.ready)
+        return any(self._may_send(request.provider.alias) for request in self._hand.ready)
+
+    def wants(self, alias: str) -> bool:
+        """Whether tasks of the provider are wanted: it does not rest, and nothing that is ready for it has to wait."""
+        has_ready = any(request.provider.alias == alias for request in self._hand.ready)
+        return not self.rests(alias) and (not has_ready or self.limits.has_room(alias))
 
     def rests(self, alias: str) -> bool:
         """Whether this drain leaves the provider alone for a moment."""

@@ -11,9 +11,10 @@ from embeddings import conf
 from embeddings.conf import ProviderSettings
 from embeddings.providers import Provider
 from embeddings.quotas import local, shared
+from embeddings.quotas.callers import take_call
 from embeddings.quotas.waits import Use, per_window, seconds_to_wait
 
-__all__ = ["correct", "request_tokens", "seconds_to_wait", "spend", "take", "usage"]
+__all__ = ["correct", "request_tokens", "seconds_to_wait", "spend", "take", "take_call", "usage"]
 
 # A request holds at most this part of a window's tokens: what refills in a second, for which a worker can wait with
 # its tasks in hand. And what is left over of a window, less than one more request, is little.

@@ -29,9 +29,17 @@ def take(uses: list[Use]) -> float:
 
     A request that is larger than the share goes alone: at most one a window, and less than one in the long run.
     """
-    workers = live_workers()
+    return _take(uses, live_workers())
+
+
+def take_alone(uses: list[Use]) -> float:
+    """The same of what no worker shares."""
+    return _take(uses, 1)
+
+
+def _take(uses: list[Use], sharers: int) -> float:
     with _lock:
-        needed = [_seconds_until_free(use, max(1, use.limit // workers)) for use in uses]
+        needed = [_seconds_until_free(use, max(1, use.limit // sharers)) for use in uses]
         if any(needed):
             return waits.when_to_ask_again(needed)
         _add(uses)

@@ -44,10 +44,11 @@ class Health:
         return EXIT_CODES[self.level]
 
 
-def health() -> Health:
-    """How things stand now. Never raises the database's errors: they are the worst that can be the case."""
+def health(now: Situation | None = None) -> Health:
+    """How things stand now, or in a situation that is known. Never raises the database's errors: they are the worst
+    that can be the case."""
     try:
-        return _of(situation())
+        return _of(now or situation())
     except Error as exc:
         sentence = f"The database cannot be asked: {Failure.of(exc).message}"
         return Health("down", sentence, "Start it, or look at DATABASES; saves fail as long as it is away.")

@@ -36,7 +36,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Tasks (of all targets, or of one), or requests to one provider, over some time up to now."""
+    """Tasks (of all targets, or of one), or requests to one provider, over some time, mostly up to now."""
 
     # Without gaps, the earliest first.
     points: list[Point]
@@ -50,15 +50,19 @@ class Traffic:
     percentiles: Percentiles | None = None
 
 
-def task_traffic(*, hours: float = 1.0, points: int = 60, target: str = "") -> Traffic:
-    """The tasks of all targets, or of one ("content.article.embedding"), that came to an end."""
+def task_traffic(*, hours: float = 1.0, points: int = 60, target: str = "", until: datetime | None = None) -> Traffic:
+    """The tasks of all targets, or of one ("content.article.embedding"), that came to an end.
+
+    `until` is in the last minute of it, here and below; None for now.
+    """
     condition = "target = %(name)s" if target else "true"
-    return _traffic("embeddings_targetminute", _TASKS, "waiting", condition, target, hours, points)
+    return _traffic("embeddings_targetminute", _TASKS, "waiting", condition, target, hours, points, until)
 
 
-def provider_traffic(alias: str, *, hours: float = 1.0, points: int = 60) -> Traffic:
+def provider_traffic(alias: str, *, hours: float = 1.0, points: int = 60, until: datetime | None = None) -> Traffic:
     """The requests to one provider, of workers, searches and all others. `completed` and `failed` count requests."""
-    return _traffic("embeddings_providerminute", _REQUESTS, "latency", "provider = %(name)s", alias, hours, points)
+    condition = "provider = %(name)s"
+    return _traffic("embeddings_providerminute", _REQUESTS, "latency", condition, alias, hours, points, until)
 
 
 def recent_speed() -> float:
@@ -75,13 +79,20 @@ _SHARES = (0.5, 0.95, 0.99)
 
 
 def _traffic(
-    table: str, columns: Sequence[str], durations: str, condition: str, name: str, hours: float, points: int
+    table: str,
+    columns: Sequence[str],
+    durations: str,
+    condition: str,
+    name: str,
+    hours: float,
+    points: int,
+    until: datetime | None,
 ) -> Traffic:
     minutes = max(round(hours * 60), 1)
     points = max(min(points, minutes), 1)
     statement = _statement(table, tuple(columns), durations, condition)
     step = minutes * 60 / points
-    rows = _rows(statement, {"points": points, "step": step, "name": name})
+    rows = _rows(statement, {"points": points, "step": step, "name": name, "until": until})
     made = [
         Point(start, int(completed or 0), int(failed or 0), _percentiles(counts))
         for start, completed, failed, *_, counts in rows

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connections
+from rest_framework.test import APIClient
 
 from embeddings import pipeline, stats
 from embeddings.models import EmbeddingTask, WorkerStatus
 from embeddings.providers.dummy import DummyProvider
 from tests.integration import sessions
+from tests.integration.api_clients import client_of
 from tests.openai_server import OpenAIServer
 from tests.openai_server.server import API_KEY
 from tests.testapp.models import DIMENSIONS
@@ -188,3 +191,14 @@ def task_of() -> TaskOf:
         return EmbeddingTask.objects.using(obj._state.db).get(object_id=str(obj.pk), field=field)
 
     return find
+
+
+@pytest.fixture
+def user() -> User:
+    return User.objects.create_user("reader")
+
+
+@pytest.fixture
+def api(user: User) -> Callable[..., APIClient]:
+    """A client of a user who has exactly these permissions."""
+    return lambda *codenames: client_of(user, *codenames)

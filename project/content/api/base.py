@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 from django.http import Http404
-from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework import serializers, viewsets
 from rest_framework.permissions import DjangoModelPermissions
@@ -18,6 +17,7 @@ from rest_framework.response import Response
 from embeddings.api.base import EmbeddingsView
 from embeddings.api.describing import PROBLEM, answer
 from embeddings.api.pagination import Newest
+from embeddings.api.schema import EmbeddingsSchema
 from project.content.api.statuses import attach_statuses
 
 VIEW = ["%(app_label)s.view_%(model_name)s"]
@@ -56,7 +56,7 @@ def enveloped(serializer: type[serializers.BaseSerializer]) -> serializers.Seria
     return answer(f"{serializer.__name__.removesuffix('Serializer')}Answer", serializer())
 
 
-class ContentSchema(AutoSchema):
+class ContentSchema(EmbeddingsSchema):
     """Answers in the envelope, with the problems that every view has."""
 
     def get_response_serializers(self) -> Any:

@@ -14,9 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from embeddings.api.describing import answer
-from embeddings.api.filters import WholeNumberFilter
 from project.content import importing
 from project.content.api.base import INVALID, MISSING, REFUSED, ContentView, ContentViewSet
+from project.content.api.filters import WholeNumberFilter
 from project.content.api.statuses import StatusField, attach_statuses
 from project.content.api.task_ids import TaskIdField, attach_task_ids
 from project.content.models import Block, Page

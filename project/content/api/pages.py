@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from embeddings.api.describing import answer
-from embeddings.api.filters import WholeNumberFilter
 from project.content.api.base import MISSING, REFUSED, ContentPagination, ContentSchema, ContentView, ContentViewSet
 from project.content.api.chunk_states import ChunkProgressField, ChunkProgressSerializer, attach_chunk_progress
+from project.content.api.filters import WholeNumberFilter
 from project.content.api.statuses import StatusField, attach_statuses
 from project.content.models import Page, PageChunk, Workspace
 from project.content.visibility import visible, workspaces_of

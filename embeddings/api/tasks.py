@@ -1,24 +1,23 @@
-"""The queue and its tasks: each view reads, or makes one call of `operations`."""
+"""Tasks: each view reads, or makes one call of `operations`."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import QuerySet
-from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import exceptions, generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from embeddings import operations, stats
-from embeddings.api import permissions, problems, serializers
+from embeddings import operations
+from embeddings.api import filters, permissions, problems, serializers
 from embeddings.api.base import EmbeddingsView
-from embeddings.api.describing import CONFLICT, INVALID, MISSING, REFUSED, TAG, answer
-from embeddings.api.filters import TaskFilter
-from embeddings.api.pagination import Newest
+from embeddings.api.describing import CONFLICT, INVALID, MISSING, REFUSED, TAG, TOO_SLOW, answer
+from embeddings.api.task_pages import TaskPages, order_of
 from embeddings.models import EmbeddingTask, Status
 from embeddings.operations import Changed
 
-AT_WORK = {"success": True, "data": {"queueLength": 1200, "processing": 256, "isProcessing": True}}
 RETRIED = {"success": True, "data": {"changed": 1, "skipped": 0, "status": "pending"}}
 CANCELLED = {"success": True, "data": {"changed": 1, "skipped": 0, "status": "cancelled"}}
 CHANGE = answer("EmbeddingChangeAnswer", serializers.EmbeddingChangeSerializer())
@@ -28,38 +27,40 @@ def _example(value: object) -> list[OpenApiExample]:
     return [OpenApiExample("Example", value=value, response_only=True, status_codes=["200"])]
 
 
-class QueueStatus(EmbeddingsView):
-    required_permission = permissions.VIEW
-
-    @extend_schema(
-        operation_id="embeddings_queue_status",
-        summary="How much work there is",
-        description="Counts of tasks, for a glance or a monitor.",
-        tags=[TAG],
-        responses={200: answer("EmbeddingQueueStatusAnswer", serializers.EmbeddingQueueStatusSerializer()), **REFUSED},
-        examples=_example(AT_WORK),
-    )
-    def get(self, request: Request) -> Response:
-        return Response({"success": True, "data": stats.queue_status()})
-
-
-class TaskList(EmbeddingsView, generics.ListAPIView[EmbeddingTask]):
+class TaskList(EmbeddingsView, generics.GenericAPIView[EmbeddingTask]):
     required_permission = permissions.VIEW
     queryset = EmbeddingTask.objects.defer("payload")
     serializer_class = serializers.EmbeddingTaskSerializer
-    filter_backends = [DjangoFilterBackend]
-    filterset_class = TaskFilter
-    pagination_class = Newest
+    pagination_class = TaskPages
+    filter_backends = ()
 
     @extend_schema(
         operation_id="embeddings_tasks_list",
         summary="Tasks, newest first",
-        description="`next` and `previous` are the addresses of the neighbouring pages.",
+        description=(
+            "Several statuses are joined by “or”, different parameters by “and”. The tasks of a whole model, field or "
+            "provider come by the keys of their objects instead. `next` and `previous` are the addresses of the "
+            "neighbouring pages."
+        ),
         tags=[TAG],
-        responses={200: serializers.EmbeddingTaskSerializer(many=True), **INVALID, **REFUSED, **MISSING},
+        parameters=[filters.EmbeddingTaskQuerySerializer],
+        responses={
+            200: serializers.EmbeddingTaskSerializer(many=True),
+            **INVALID,
+            **REFUSED,
+            **MISSING,
+            **TOO_SLOW,
+        },
     )
     def get(self, request: Request) -> Response:
-        return super().get(request)
+        query = filters.EmbeddingTaskQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        wanted = query.validated_data["wanted"]
+        pages: Any = self.paginator
+        pages.order = order_of(wanted, is_of_object="object_id" in query.validated_data)
+        tasks = filters.tasks_of(query.validated_data).defer("payload")
+        page = pages.read(tasks, wanted.statuses, request)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 class TaskView(EmbeddingsView):
