@@ -9,7 +9,8 @@ class EmbeddingsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from embeddings import boxes, checks, direct, signals  # noqa: F401  (registers the checks; loads `embeddings.boxes`)
+        from embeddings import boxes, checks, direct, extension, signals  # noqa: F401  (registers checks; loads `boxes`)
 
         direct.register()
         signals.connect_all()
+        extension.create_before_migrations(self)

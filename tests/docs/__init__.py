@@ -1,0 +1,1 @@
+"""The documents are run, compiled and compared with the code."""
