@@ -19,6 +19,7 @@ from embeddings.models import (
     ProviderMinute,
     TargetMinute,
     TaskAttempt,
+    WebhookDelivery,
     WorkerStatus,
 )
 
@@ -62,7 +63,7 @@ def _forget_work(days: int | None) -> int:
 
 
 def _forget_history() -> int:
-    """Delete attempts, the figures of each minute, and entries of the audit log."""
+    """Delete attempts, the figures of each minute, webhooks' deliveries, and entries of the audit log."""
     settings = conf.current()
     first = settings.databases[0]
     deleted = sum(
@@ -70,6 +71,7 @@ def _forget_history() -> int:
     )
     for model in (TargetMinute, ProviderMinute):
         deleted += _delete_oldest(model, "minute", settings.metric_retention_days, first)
+    deleted += _delete_oldest(WebhookDelivery, "created_at", settings.webhook_retention_days, first)
     return deleted + _delete_oldest(AuditEvent, "created_at", settings.audit_retention_days, first)
 
 
