@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("name", models.CharField(max_length=100, unique=True)),
-                ("url", models.URLField(max_length=500)),
+                ("url", models.CharField(max_length=500, verbose_name="address")),
                 (
                     "events",
                     django.contrib.postgres.fields.ArrayField(

@@ -42,7 +42,7 @@ class WebhookEndpoint(models.Model):
     """An address that is told of events, in messages signed by the Standard Webhooks scheme."""
 
     name = models.CharField(max_length=100, unique=True)
-    url = models.URLField(max_length=500)
+    url = models.CharField("address", max_length=500)
     # Kinds of events.
     events = ArrayField(models.CharField(max_length=30, choices=WebhookEvent.Kind.choices))
     # Only of tasks of these targets, as "app.model.field"; none: of all.

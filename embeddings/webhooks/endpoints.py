@@ -32,9 +32,13 @@ def new_secret() -> str:
 
 def valid_secrets(endpoint: WebhookEndpoint) -> list[str]:
     """What messages are signed with now: the secret, and the former one as long as it is valid."""
+    return [endpoint.secret, *([endpoint.former_secret] if has_former(endpoint) else [])]
+
+
+def has_former(endpoint: WebhookEndpoint) -> bool:
+    """Whether the former secret is still valid."""
     until = endpoint.former_secret_until
-    is_valid = bool(endpoint.former_secret) and until is not None and until > timezone.now()
-    return [endpoint.secret, *([endpoint.former_secret] if is_valid else [])]
+    return bool(endpoint.former_secret) and until is not None and until > timezone.now()
 
 
 def rotate(endpoint: WebhookEndpoint, *, by: str) -> str:
