@@ -23,6 +23,7 @@ from embeddings.models import (
     TargetMinute,
     TaskAttempt,
     TextVector,
+    WebhookDelivery,
     WorkerStatus,
 )
 
@@ -101,13 +102,14 @@ def _forget_history() -> int:
 
 
 def _histories() -> Iterator[tuple[type[models.Model], str, int, str]]:
-    """(model, column of its time, days, database): attempts, the figures of each minute, entries of the audit log."""
+    """(model, column of its time, days, database): attempts, the figures of each minute, webhooks' deliveries, entries of the audit log."""
     settings = conf.current()
     first = settings.databases[0]
     for using in settings.databases:
         yield TaskAttempt, "ended_at", settings.attempt_retention_days, using
     for model in (TargetMinute, ProviderMinute):
         yield model, "minute", settings.metric_retention_days, first
+    yield WebhookDelivery, "created_at", settings.webhook_retention_days, first
     yield AuditEvent, "created_at", settings.audit_retention_days, first
 
 

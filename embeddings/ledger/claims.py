@@ -13,11 +13,12 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest, Now
 
-from embeddings import conf, pauses, tally
+from embeddings import conf, events, pauses, tally
 from embeddings.backoff import retry_delay
 from embeddings.failure import Failure
+from embeddings.ledger import telling
 from embeddings.ledger.records import Claim, Completion
-from embeddings.ledger.statements import delete, execute, held_tasks, move, tasks_of
+from embeddings.ledger.statements import delete, execute, execute_text, held_tasks, move, tasks_of
 from embeddings.models import Status
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def complete(
         "dimensions": dimensions,
         "token": token,
     }
-    ended = execute("complete", params, using)
+    ended = execute_text(telling.statement("complete", "settled", events.Kind.TASK_COMPLETED), params, using)
     transaction.on_commit(partial(tally.completed, using, ended), using=using)
 
 
@@ -118,8 +119,8 @@ def fail(claims: Sequence[Claim], failure: Failure, *, is_final: bool, using: st
     """Record a failed attempt of tasks of one claim; returns how many are failed for good."""
     settings = conf.current()
     base, cap = settings.backoff_base_seconds, settings.backoff_cap_seconds
-    rows = execute(
-        "fail",
+    rows = execute_text(
+        telling.statement("fail", "charged", events.Kind.TASK_FAILED),
         {
             "ids": [c.id for c in claims],
             "versions": [c.version for c in claims],
@@ -193,4 +194,6 @@ def discard(claims: Iterable[Claim], *, using: str = DEFAULT_DB_ALIAS) -> int:
         versions = lock(claims, using=using)
         gone = {c.id for c in claims if versions.get(c.id) == c.version}
         release([c for c in claims if c.id not in gone], using=using)
-        return delete(tasks_of(using).filter(pk__in=gone))
+        deleted = tasks_of(using).filter(pk__in=gone)
+        with telling.ending(deleted, using):
+            return delete(deleted)

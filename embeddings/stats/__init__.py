@@ -17,6 +17,7 @@ from embeddings.stats.standing import Standing, standings
 from embeddings.stats.states import counts_by_status, provider_rate, queue_status, states_for
 from embeddings.stats.timeline import TimelineEntry, timeline
 from embeddings.stats.traffic import Percentiles, Point, Traffic, provider_traffic, recent_speed, task_traffic
+from embeddings.stats.webhooks import endpoint_health
 from embeddings.stats.workforce import Workforce, workforce
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "conditions",
     "counts_by_status",
     "coverage",
+    "endpoint_health",
     "eta_seconds",
     "failures",
     "health",

@@ -18,6 +18,7 @@ from rq.worker import WorkerStatus as RQState
 from embeddings import broker, conf, heartbeats, jobs, ledger
 from embeddings.models import EmbeddingOperation
 from embeddings.providers import get_provider
+from embeddings.webhooks import deliveries
 from embeddings.worker import supervised
 from embeddings.worker.databases import drop_pools, errors_logged
 from embeddings.worker.patience import PatientWorker
@@ -43,11 +44,12 @@ class EmbeddingWorker(PatientWorker):
     def __init__(self, queues: Any, *args: Any, **kwargs: Any) -> None:
         given = queues if isinstance(queues, list | tuple) else [queues]
         # Before RQ's own __init__, which sets the socket timeout by `dequeue_timeout`.
-        self._sweeps = conf.current().queue in {getattr(queue, "name", queue) for queue in given}
+        names = {getattr(queue, "name", queue) for queue in given}
+        self._sweeps = conf.current().queue in names
         self._is_draining = self._was_child_killed = self._is_kill_wanted = False
         self._asked_at = self._child_ends_by = float("-inf")
         self._others_serializer = resolve_serializer(kwargs.get("serializer"))
-        if self._sweeps:
+        if names & _ours():
             # django-rq's command passes pickle whatever the queue says; our pokes are JSON, safe from whoever can
             # write to Redis.
             kwargs["serializer"] = JSONSerializer
@@ -96,7 +98,7 @@ class EmbeddingWorker(PatientWorker):
 
     def execute_job(self, job: Any, queue: Any) -> None:
         """RQ's, except that the tasks and the operation of a child that died are free at once."""
-        self._is_draining = queue.name == conf.current().queue
+        self._is_draining = queue.name in _ours()
         self._was_child_killed = self._is_kill_wanted = False
         connections.close_all()  # A forked child must not share the parent's.
         try:
@@ -171,6 +173,7 @@ class EmbeddingWorker(PatientWorker):
             for using in conf.current().databases:
                 ledger.rescue(worker=self.name, is_crash=is_crash, using=using)
                 EmbeddingOperation.objects.using(using).let_go(self.name)
+            deliveries.rescue(self.name)
             if is_crash:
                 heartbeats.erred(self.name, "A job of this worker was killed.")
 
@@ -207,6 +210,11 @@ class EmbeddingWorker(PatientWorker):
                     return False
                 time.sleep(0.02)
         return True
+
+
+def _ours() -> set[str]:
+    """The queues of our own jobs."""
+    return {conf.current().queue, conf.current().webhook_queue} - {""}
 
 
 def _hurry(signum: int, frame: Any) -> None:
