@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from embeddings import heartbeats
-from embeddings.models import EmbeddingOperation, Status
+from embeddings.models import EmbeddingOperation, Status, WorkerStatus
 from tests.integration.conftest import ROOT, Workers, counts, wait_until
 from tests.integration.test_cli_bulk import make_many
 from tests.ledger_rows import make_task
@@ -97,6 +99,13 @@ def terminal() -> Iterator[Callable[..., AtTerminal]]:
         one.end()
 
 
+@pytest.fixture
+def living() -> None:
+    """A worker that lives, however slow the test is, and never does anything."""
+    heartbeats.born("host.1")
+    WorkerStatus.objects.update(heartbeat_at=timezone.now() + timedelta(minutes=10))
+
+
 def test_health__in_a_pipe_with_its_exit_code():
     make_task(Status.PENDING)
 
@@ -150,9 +159,8 @@ def test_without_tables__says_migrate(transactional_db):
     assert err.strip() == ("CommandError: The database lacks tables or columns of embeddings: run manage.py migrate.")
 
 
-def test_without_redis__is_part_of_the_answer_and_work_is_recorded():
+def test_without_redis__is_part_of_the_answer_and_work_is_recorded(living):
     make_task(Status.FAILED)
-    heartbeats.born("host.1")
     environment = {"REDIS_URL": f"redis://{NOWHERE}/0"}
 
     health, retried = run("health", **environment), run("retry", "--all", "--yes", **environment)
@@ -163,9 +171,7 @@ def test_without_redis__is_part_of_the_answer_and_work_is_recorded():
     assert counts() == {"pending": 1}
 
 
-def test_on_a_terminal__colours_unless_they_are_not_wanted(terminal):
-    heartbeats.born("host.1")
-
+def test_on_a_terminal__colours_unless_they_are_not_wanted(terminal, living):
     coloured = terminal("status").rest()
     plain = terminal("status", NO_COLOR="1").rest()
     piped = run("status")[1]
@@ -190,9 +196,8 @@ def test_on_a_terminal__asks(terminal):
     assert counts() == {}
 
 
-def test_ctrl_c__leaves_it_to_the_workers_and_says_how_to_watch_it(terminal):
+def test_ctrl_c__leaves_it_to_the_workers_and_says_how_to_watch_it(terminal, living):
     make_many(1_001)
-    heartbeats.born("host.1")  # One that is slow: it never begins.
 
     shown = terminal("clear", "--all", "--yes")
     operation = wait_until(EmbeddingOperation.objects.first)
