@@ -168,7 +168,7 @@ def _told(verb: Verb, wanted: TaskFilter, preview: Preview) -> list[Block]:
     if preview.others:
         blocks.append(f"Left as they are: about {preview.others:,} that match too. {verb.only}")
     if verb.kind == Kind.RETRY:
-        blocks.append(f"It would take {wording.cost_of(preview)}.")
+        blocks.append(wording.cost_of(preview))
     return blocks
 
 
