@@ -35,7 +35,7 @@ class EndpointAdmin(ConfirmingAdmin, SharedAdmin):
 
     form = EndpointForm
     ordering = ("name",)
-    list_display = ("name", "url", "state", "wanted", "delivered", "linked_deliveries")
+    list_display = ("name", "state", "shown_url", "wanted", "delivered", "linked_deliveries")
     readonly_fields = ("explained_state", "health", "secret_age", "created_at", "created_by")
 
     # Who may do what, as Django has it; SharedAdmin is for what nobody changes.
@@ -141,6 +141,7 @@ class EndpointAdmin(ConfirmingAdmin, SharedAdmin):
             return self.confirm_page(request, {**context, "button": "Make a new secret", "back": self._url(endpoint)})
         secret = endpoints.rotate(endpoint, by=request.user.get_username())
         LogEntry.objects.log_actions(request.user.pk, [endpoint], CHANGE, "New secret.")  # type: ignore[arg-type]
+        endpoint.refresh_from_db()
         return self._show_secret(request, endpoint, secret, f"{endpoint} has a new secret")
 
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -254,6 +255,10 @@ class EndpointAdmin(ConfirmingAdmin, SharedAdmin):
         url = page_url(self.admin_site, "webhookendpoint_rotate", endpoint.pk)
         button = format_html('<a class="button" href="{}">New secret…</a>', url) if endpoint.may_change else ""
         return format_html("{} {}", said, button)
+
+    @admin.display(description="address")
+    def shown_url(self, endpoint: WebhookEndpoint) -> str:
+        return labels.shortened(endpoint.url)
 
     @admin.display(description="events")
     def wanted(self, endpoint: WebhookEndpoint) -> str:
