@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin, messages
@@ -275,5 +276,6 @@ class EndpointAdmin(ConfirmingAdmin, SharedAdmin):
 
 
 def _described(endpoint: WebhookEndpoint) -> str:
-    """ "https://example.com/hooks is told of task.failed"; what follows a ? may be a key, and is left out."""
-    return f"{endpoint.url.partition('?')[0]} is told of {', '.join(endpoint.events)}"
+    """ "https://example.com is told of task.failed"; what follows the host may be a key, and is left out."""
+    parts = urlsplit(endpoint.url)
+    return f"{parts.scheme}://{parts.netloc} is told of {', '.join(endpoint.events)}"
