@@ -41,6 +41,16 @@ class Product(models.Model):
     objects = EmbeddingManager()
 """
 
+# What nobody needs who does not use the part that it is for: here it cannot be imported.
+OPTIONAL = (
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "standardwebhooks",
+    "prometheus_client",
+    "health_check",
+)
+
 SAVE = """
 from shop.models import Product
 for name in ["a red apple", "a ripe pear", "a steel hammer", "a claw hammer for nails"]:
@@ -51,6 +61,17 @@ SEARCH = """
 from shop.models import Product
 assert not Product.objects.filter(embedding=None).exists()
 print([product.name for product in Product.objects.search("fruit to eat", mode="semantic")[:2]])
+"""
+
+
+MONITORING = """
+import django
+from django.core.exceptions import ImproperlyConfigured
+django.setup()
+try:
+    import embeddings.monitoring.urls
+except ImproperlyConfigured as exc:
+    print(exc)
 """
 
 
@@ -89,6 +110,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> BareProject:
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source)
     project.run("-m", "pip", "install", "--quiet", "--no-deps", "--target", str(project.packages), str(source))
+    for name in OPTIONAL:
+        (project.packages / f"{name}.py").write_text("raise ModuleNotFoundError(__name__)\n")
     project.run("-m", "django", "startproject", "site_of_others", ".")
     project.run("-m", "django", "startapp", "shop")
     (project.folder / "shop" / "models.py").write_text(MODEL)
@@ -112,6 +135,16 @@ def test_bare_project__embeds_and_searches(project):
     assert "apple" in found
     assert "pear" in found
     assert "hammer" not in found
+
+
+@pytest.mark.acceptance
+def test_bare_project__says_what_its_monitoring_needs(project):
+    project.environment["DJANGO_SETTINGS_MODULE"] = "site_of_others.settings"
+
+    said = project.run("-c", MONITORING)
+
+    del project.environment["DJANGO_SETTINGS_MODULE"]
+    assert "pip install 'django-rq-embeddings[monitoring]'" in said
 
 
 @pytest.mark.acceptance
