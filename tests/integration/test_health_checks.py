@@ -60,6 +60,12 @@ def test_health__where_all_is_well(client, redis_client):
     assert health(client, "live/") == (200, {"process": "OK"})
 
 
+def test_health__for_an_accept_header_that_makes_no_sense(client, redis_client):
+    response = client.get("/health/ready/", headers={"Accept": "nonsense"})
+
+    assert (response.status_code, response.content) == (200, b"database: OK\nredis: OK\n")
+
+
 def test_health__as_text(client, redis_client):
     response = client.get("/health/ready/", headers={"Accept": "text/html,*/*"})
 
