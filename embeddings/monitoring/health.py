@@ -25,7 +25,8 @@ class Health(HealthCheckView):  # type: ignore[misc]
             response: HttpResponse = await super().get(request, *args, **kwargs)
         except ValueError:  # of an Accept header that makes no sense
             is_bad = any(result.error for result in self.results)
-            return self.render_to_response({}, status=500 if is_bad else 200)
+            response = self.render_to_response({}, status=500 if is_bad else 200)
+        response._has_been_logged = True  # type: ignore[attr-defined]  # else Django mails ADMINS at every probe
         return response
 
     def get_checks(self) -> Iterator[Check]:
