@@ -200,6 +200,19 @@ SELECT
     300000, 0.006, %(latency)s::bigint[]
 FROM unnest(ARRAY['default', 'second']) AS provider, generate_series(0, 1439) AS minute;
 
+-- What the minutes add up to.
+INSERT INTO embeddings_targettotal (target, completed, attempts_failed, failed, waiting, seconds)
+SELECT target, sum(completed), sum(attempts_failed), sum(failed), %(waiting)s::bigint[], 1000
+FROM embeddings_targetminute GROUP BY target;
+
+INSERT INTO embeddings_providertotal (
+    provider, requests, failed, rate_limited, inputs, tokens, cost, latency, seconds
+)
+SELECT
+    provider, sum(requests), sum(failed), sum(rate_limited), sum(inputs), sum(tokens), sum(cost), %(latency)s::bigint[],
+    1000
+FROM embeddings_providerminute GROUP BY provider;
+
 INSERT INTO embeddings_workerstatus (
     name, hostname, pid, state, claimed, completed, failed, rate_limited, last_error, started_at, heartbeat_at, stopped_at
 )
