@@ -24,17 +24,18 @@ TIMEOUT_SECONDS = 0.5
 
 
 @cache
-def queue(timeout_seconds: float = TIMEOUT_SECONDS) -> Queue:
-    """The queue of the pokes."""
-    connection = redis(timeout_seconds)
-    made: Queue = get_queue(conf.current().queue, connection=connection, commit_mode="auto", serializer=JSONSerializer)
+def queue(timeout_seconds: float = TIMEOUT_SECONDS, name: str = "") -> Queue:
+    """The queue of the pokes, or another of RQ_QUEUES."""
+    name = name or conf.current().queue
+    connection = redis(timeout_seconds, name)
+    made: Queue = get_queue(name, connection=connection, commit_mode="auto", serializer=JSONSerializer)
     return made
 
 
 @cache
-def redis(timeout_seconds: float = TIMEOUT_SECONDS) -> Redis:
-    """The Redis that RQ_QUEUES names for the queue of the pokes; an answer that takes longer is an error."""
-    pool = get_queue(conf.current().queue).connection.connection_pool
+def redis(timeout_seconds: float = TIMEOUT_SECONDS, name: str = "") -> Redis:
+    """The Redis that RQ_QUEUES names for the queue of the pokes, or for another; a longer answer is an error."""
+    pool = get_queue(name or conf.current().queue).connection.connection_pool
     options: dict[str, Any] = {
         **pool.connection_kwargs,
         "socket_timeout": timeout_seconds,

@@ -22,6 +22,8 @@ from embeddings.models import (
     ProviderMinute,
     TargetMinute,
     TaskAttempt,
+    TextVector,
+    WebhookDelivery,
     WorkerStatus,
 )
 
@@ -32,8 +34,8 @@ MOST = 20_000
 
 
 def clean_up(days: int | None = None) -> int:
-    """Delete requests, direct texts, alerts that are over, ended workers and operations, emptied batches and models
-    without vectors.
+    """Delete requests, direct texts, vectors of texts that no object has, alerts that are over, ended workers and
+    operations, emptied batches and models without vectors.
 
     They go when they are older than `days` (default: the setting; 0 keeps all). Histories go by ages of their own, and
     first. Returns how many; where these are MOST or more, the rest is left for the next time.
@@ -87,6 +89,7 @@ def _works(days: int) -> Iterator[QuerySet[Any]]:
     yield ProviderCall.objects.using(first).filter(created_at__lt=before)
     yield WorkerStatus.objects.using(first).filter(heartbeat_at__lt=before)
     yield Alert.objects.using(first).filter(over_at__lt=before)
+    yield TextVector.objects.using(first).filter(created_at__lt=before)
     for using in databases:
         yield EmbeddingOperation.objects.using(using).filter(finished_at__lt=before)
         emptied = EmbeddingBatch.objects.using(using).filter(created_at__lt=before, tasks=None)
@@ -99,13 +102,14 @@ def _forget_history() -> int:
 
 
 def _histories() -> Iterator[tuple[type[models.Model], str, int, str]]:
-    """(model, column of its time, days, database): attempts, the figures of each minute, entries of the audit log."""
+    """(model, column of its time, days, database): attempts, the figures of each minute, webhooks' deliveries, entries of the audit log."""
     settings = conf.current()
     first = settings.databases[0]
     for using in settings.databases:
         yield TaskAttempt, "ended_at", settings.attempt_retention_days, using
     for model in (TargetMinute, ProviderMinute):
         yield model, "minute", settings.metric_retention_days, first
+    yield WebhookDelivery, "created_at", settings.webhook_retention_days, first
     yield AuditEvent, "created_at", settings.audit_retention_days, first
 
 

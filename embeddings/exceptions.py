@@ -7,6 +7,7 @@
     │   └── SplitterFailed          … or could not be split into chunks
     ├── BoxError                    what a box holds cannot be stored
     ├── SourceChanged               the text changes while it is embedded, and nobody says so
+    ├── AddressRefused              webhooks are not sent to this address
     ├── RowLocked                   another transaction would not let go of an object
     └── ProviderError               a request to a provider did not give vectors
         ├── RateLimited             wait; nothing is wrong with the texts
@@ -56,6 +57,10 @@ class SplitterFailed(SourceError):
 
 class SourceChanged(EmbeddingsError):
     """When the vector came, the text was another, without a save: raw SQL changed it, or it is never the same twice."""
+
+
+class AddressRefused(EmbeddingsError):
+    """Webhooks are not sent to this address."""
 
 
 class RowLocked(EmbeddingsError):

@@ -15,7 +15,7 @@ from django.dispatch import receiver
 from redis.exceptions import RedisError
 from rq import Queue, get_current_job
 
-from embeddings import alerts, broker, conf, heartbeats, ledger, live, pauses
+from embeddings import alerts, broker, conf, events, heartbeats, ledger, live, pauses
 from embeddings.failure import Failure
 from embeddings.pipeline import Drain
 
@@ -27,6 +27,8 @@ HERE_SECONDS = 5.0
 BOXES_HERE = 10
 # The job that goes on with operations; its module imports this one.
 OPERATE = "embeddings.operating.operate"
+# The job that sends webhooks; likewise.
+DELIVER = "embeddings.webhooks.deliver"
 # Pokes within this time are one, unless a worker has begun to work meanwhile.
 COALESCE_SECONDS = 2
 # A poke that no worker takes up in this time says nothing that the sweep will not say.
@@ -91,6 +93,11 @@ def poke_operator(*, is_coalesced: bool = True, patience_seconds: float = broker
     return _tell(OPERATE, is_coalesced=is_coalesced, patience_seconds=patience_seconds)
 
 
+def poke_deliverer(*, is_coalesced: bool = True, patience_seconds: float = broker.TIMEOUT_SECONDS) -> bool:
+    """Tell a worker that there are webhooks to send; as `poke` in all else."""
+    return _tell(DELIVER, is_coalesced=is_coalesced, patience_seconds=patience_seconds)
+
+
 @receiver(pauses.lifted)
 def _poke_what_waited(**kwargs: object) -> None:
     poke(is_coalesced=False)
@@ -103,7 +110,7 @@ def _tell(job: Callable[[], None] | str, *, is_coalesced: bool, patience_seconds
     if started - _redis_failed_at < broker.TIMEOUT_SECONDS:
         return False
     try:
-        queue = broker.queue(patience_seconds)
+        queue = broker.queue(patience_seconds, _queue_name(job))
         if _says_something(queue, _coalesce_key(job), is_coalesced=is_coalesced):
             queue.enqueue(  # type: ignore[type-var]
                 job,
@@ -132,8 +139,16 @@ def _says_something(queue: Queue, key: str, *, is_coalesced: bool) -> bool:
 
 
 def _coalesce_key(job: Callable[[], None] | str) -> str:
-    kind = ":operator" if job == OPERATE else ""
+    kind = {OPERATE: ":operator", DELIVER: ":deliverer"}.get(str(job), "")
     return f"embeddings:poked:{conf.current().queue}{kind}"
+
+
+def _queue_name(job: Callable[[], None] | str) -> str:
+    """That of the deliveries may be another; one that RQ_QUEUES does not have is a failed check, and not used."""
+    settings = conf.current()
+    if job == DELIVER and settings.webhook_queue in conf.rq_queues():
+        return settings.webhook_queue
+    return settings.queue
 
 
 def _job_timeout() -> int:
@@ -156,11 +171,14 @@ def drain() -> None:
     finally:
         heartbeats.beaten.disconnect(_keep_watch)
         alerts.finish()
-    logger.info("Drained %s", outcome)
+    about = {"worker": worker, "completed": outcome.completed, "failed": outcome.failed}
+    logger.info("A drain has ended.", extra=about)
 
 
 def _keep_watch(**kwargs: object) -> None:
     alerts.keep_watch()
+    if events.is_anything_wanted() and events.is_anything_due():
+        poke_deliverer()
 
 
 def begin(job: Callable[[], None] | str) -> tuple[str, Callable[[], bool]]:
@@ -179,7 +197,7 @@ def begin(job: Callable[[], None] | str) -> tuple[str, Callable[[], bool]]:
 def _forget_poke(job: Callable[[], None] | str) -> None:
     """What commits from now on needs a poke of its own: this job may already have looked."""
     try:
-        broker.redis().delete(_coalesce_key(job))
+        broker.redis(name=_queue_name(job)).delete(_coalesce_key(job))
     except (RedisError, OSError):
         logger.warning("Redis could not be reached at the start of a job.")
 

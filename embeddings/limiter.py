@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import BooleanField, Case, DateTimeField, ExpressionWrapper, F, Q, QuerySet, When
+from django.db.models import BooleanField, Case, DateTimeField, DurationField, ExpressionWrapper, F, Q, QuerySet, When
 from django.db.models.expressions import CombinedExpression
-from django.db.models.functions import Greatest, Now
+from django.db.models.functions import Extract, Greatest, Now
 from django.utils.text import capfirst
 
 from embeddings import audit, conf, pauses
@@ -47,6 +48,24 @@ def is_open_to_searches(alias: str) -> bool:
     """
     blocked = _states().filter(alias=alias, blocked_reason__in=_NEEDS_PROBE, blocked_until__gt=Now())
     return not (pauses.is_provider_paused(alias) or blocked.exists())
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Why a provider must not be called now, and for how many seconds more; 0.0: the next call may be its probe."""
+
+    reason: str
+    seconds: float
+
+
+def block_of(alias: str) -> Block | None:
+    """What blocks a provider, if anything does; pauses are not asked about."""
+    left = Extract(ExpressionWrapper(F("blocked_until") - Now(), DurationField()), "epoch")
+    states = (
+        _states().filter(alias=alias).exclude(blocked_reason="").exclude(_IS_OVER, blocked_reason__in=_ENDS_BY_ITSELF)
+    )
+    row = states.annotate(left=left).values_list("blocked_reason", "left").first()
+    return None if row is None else Block(row[0], max(0.0, float(row[1] or 0.0)))
 
 
 def due_probes(aliases: Iterable[str]) -> list[str]:

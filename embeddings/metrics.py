@@ -1,4 +1,4 @@
-"""Records of what was done: each request to a provider, and the sums of each minute.
+"""Records of what was done: each request to a provider, the sums of each minute, and those of all time.
 
 The sums are counted in memory (`embeddings.tally`) and handed over from time to time, so that a drain writes a few
 small rows every two seconds, whatever it does; a process that is killed loses those of its last two seconds.
@@ -34,7 +34,7 @@ def record_call(
     provider: Provider, *, inputs: int, tokens: int | None, seconds: float, outcome: str, worker: str
 ) -> None:
     """One row a request, and its part of the minute. `outcome` is "ok" or the kind of error."""
-    count_call(provider, inputs=inputs, tokens=tokens, seconds=seconds, outcome=outcome)
+    count_call(provider, inputs=inputs, tokens=tokens, seconds=seconds, outcome=outcome, worker=worker)
     cost = None if tokens is None else provider.cost(tokens)
     ProviderCall.objects.using(conf.current().databases[0]).create(
         provider=provider.alias,
@@ -48,10 +48,22 @@ def record_call(
     )
 
 
-def count_call(provider: Provider, *, inputs: int, tokens: int | None, seconds: float, outcome: str) -> None:
+def count_call(
+    provider: Provider, *, inputs: int, tokens: int | None, seconds: float, outcome: str, worker: str | None = None
+) -> None:
     """The part of the minute alone, in memory: for requests that are too many for a row each."""
     cost = 0.0 if tokens is None else provider.cost(tokens) or 0.0
     tally.called(provider.alias, inputs=inputs, tokens=tokens or 0, cost=cost, seconds=seconds, outcome=outcome)
+    about = {
+        "provider": provider.alias,
+        "model_id": provider.model_id,
+        "inputs": inputs,
+        "tokens": tokens,
+        "seconds": round(seconds, 3),
+        "outcome": outcome,
+        **({} if worker is None else {"worker": worker}),
+    }
+    logger.log(logging.DEBUG if outcome == "ok" else logging.INFO, "Request to a provider: %s.", outcome, extra=about)
 
 
 def hand_over(*, is_last: bool = False) -> None:
@@ -112,6 +124,7 @@ def _rows(key: str, counted: Mapping[str, Counts]) -> list[dict[str, Any]]:
             **{column: int(counts.numbers[column]) for column in _NUMBERS[key]},
             "cost": counts.dollars,
             "durations": counts.durations,
+            "seconds": counts.seconds,
         }
         for name, counts in sorted(counted.items())
     ]

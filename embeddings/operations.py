@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, IntegrityError, models, router, transact
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from embeddings import audit, conf, jobs, ledger, limiter, previews, registry, task_filter
+from embeddings import audit, conf, events, jobs, ledger, limiter, previews, registry, task_filter
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import EmbeddingBatch, EmbeddingOperation, EmbeddingTask, Priority, Status
 from embeddings.registry import Derived, Splitting
@@ -180,6 +180,7 @@ def stop(operation: EmbeddingOperation, *, cancel: bool = False, by: str = "") -
     unfinished = EmbeddingOperation.objects.using(using).filter(pk=operation.pk, finished_at=None)
     with transaction.atomic(using=using):
         if unfinished.update(state=EmbeddingOperation.State.STOPPED, finished_at=Now(), lease_until=None):
+            events.touch_batches([operation.batch_id] if operation.batch_id else [], using=using)
             _tell_of(operation, "stopped", by)
     operation.refresh_from_db(using=using)
     return roll_back(operation.batch, by=by) if cancel and operation.batch else Changed(0, 0)

@@ -24,11 +24,18 @@ class Counts:
     numbers: Counter[str] = field(default_factory=Counter)
     dollars: float = 0.0
     durations: list[int] = field(default_factory=histogram.empty)
+    # Of all durations.
+    seconds: float = 0.0
 
     def add(self, other: Counts) -> None:
         self.numbers.update(other.numbers)
         self.dollars += other.dollars
         self.durations = histogram.merge(self.durations, other.durations)
+        self.seconds += other.seconds
+
+    def add_duration(self, seconds: float) -> None:
+        histogram.add(self.durations, seconds)
+        self.seconds += max(seconds, 0.0)
 
 
 @dataclass(slots=True)
@@ -53,7 +60,7 @@ def completed(using: str, ended: Iterable[tuple[int, str, float]]) -> None:
         for content_type_id, name, seconds in ended:
             counts = _tally.targets[using, content_type_id, name]
             counts.numbers["completed"] += 1
-            histogram.add(counts.durations, seconds)
+            counts.add_duration(seconds)
 
 
 def failed(using: str, ended: Iterable[tuple[int, str, bool]]) -> None:
@@ -74,7 +81,7 @@ def called(alias: str, *, inputs: int, tokens: int, cost: float, seconds: float,
         )
         counts.dollars += cost
         if is_ok:
-            histogram.add(counts.durations, seconds)
+            counts.add_duration(seconds)
 
 
 def take() -> Tally:

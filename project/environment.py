@@ -26,6 +26,7 @@ POOL_IDLE_SECONDS = 30
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 PROVIDERS: dict[str, dict[str, Any]] = {
     "local": {"backend": "embeddings.providers.local.LocalProvider", "model": "l2_supercat_256", "dimensions": 256},
@@ -135,6 +136,9 @@ class Environment:
     request_timeout_ms: int
     workers: int
     port: int
+    log_format: str
+    log_level: str
+    metrics_token: str
 
 
 def read() -> Environment:
@@ -185,6 +189,9 @@ def read() -> Environment:
         request_timeout_ms=integer("EMBEDDING_WORKER_TIMEOUT", 300_000, minimum=1, maximum=86_400_000),
         workers=integer("EMBEDDING_CONCURRENT_WORKERS", 1, minimum=1, maximum=64),
         port=integer("PORT", 8000, minimum=1, maximum=65_535),
+        log_format=choice("LOG_FORMAT", "text", ("text", "json")),
+        log_level=choice("LOG_LEVEL", "INFO", LOG_LEVELS),
+        metrics_token=text("METRICS_TOKEN", ""),
     )
 
 
@@ -206,6 +213,23 @@ def database_settings(environment: Environment) -> dict[str, Any]:
         database |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
         database["OPTIONS"] = {**database.get("OPTIONS", {}), "pool": pool}
     return database
+
+
+def logging_settings(environment: Environment) -> dict[str, Any]:
+    """LOGGING: all lines to stderr in one form, and nothing from those that would quote what is sent."""
+    formatter = {"text": "TextFormatter", "json": "JsonFormatter"}[environment.log_format]
+    ours = {name: {"level": environment.log_level} for name in ("embeddings", "project", "rq", "django")}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"chosen": {"()": f"embeddings.logs.{formatter}"}},
+        "filters": {"without_bodies": {"()": "embeddings.logs.WithoutBodies"}},
+        "handlers": {
+            "console": {"class": "logging.StreamHandler", "formatter": "chosen", "filters": ["without_bodies"]}
+        },
+        "root": {"level": "WARNING", "handlers": ["console"]},
+        "loggers": ours,
+    }
 
 
 def provider_settings(environment: Environment) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from project.environment import BASE_DIR, database_settings, provider_settings, read
+from project.environment import BASE_DIR, database_settings, logging_settings, provider_settings, read
 
 ENVIRONMENT = read()
 
@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "django_rq",
     "django_filters",
     "rest_framework",
+    "rest_framework.authtoken",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "embeddings",
@@ -80,7 +81,9 @@ EMBEDDINGS = {
     "CLEANUP_INTERVAL_HOURS": ENVIRONMENT.cleanup_interval_hours,
     "CLEANUP_RETENTION_DAYS": ENVIRONMENT.cleanup_retention_days,
     "REQUEST_TIMEOUT_SECONDS": ENVIRONMENT.request_timeout_ms / 1000,
+    "METRICS_TOKEN": ENVIRONMENT.metrics_token,
 }
+LOGGING = logging_settings(ENVIRONMENT)
 
 # An upload of 5,000 receipts as JSON.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000_000

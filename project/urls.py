@@ -15,7 +15,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/embeddings/search/", ContentSearch.as_view()),
     path("api/embeddings/", include("embeddings.api.urls")),
     path("api/", include("project.content.api.urls")),
+    path("v1/", include("embeddings.openai_api.urls")),
     path("api/schema/", SpectacularAPIView.as_view(permission_classes=[IsAuthenticated]), name="schema"),
     path("api/docs/", login_required(SpectacularSwaggerView.as_view(url_name="schema"))),
     path("django-rq/", include("project.rq_pages")),
+    path("", include("embeddings.monitoring.urls")),
 ]

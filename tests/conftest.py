@@ -42,12 +42,12 @@ def _empty_redis(url: str) -> None:
 @pytest.fixture(autouse=True)
 def _forget_what_a_process_remembers() -> None:
     """Of what operators set, providers that failed, vectors of queries, rows that are gone, and what it has done."""
-    from embeddings import alerts, live, model_ids, pauses, tally
+    from embeddings import alerts, events, live, model_ids, pauses, tally
     from embeddings.search import lane, vectors
 
     tally.take()
 
-    for module in (live, model_ids, pauses, lane, vectors):
+    for module in (events, live, model_ids, pauses, lane, vectors):
         module.forget()
     alerts.rest()  # No test counts the statements of its look.
 

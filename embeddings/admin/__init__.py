@@ -14,13 +14,17 @@ from embeddings.admin.overview import OverviewAdmin
 from embeddings.admin.pauses import PauseAdmin
 from embeddings.admin.providers import ProviderStateAdmin
 from embeddings.admin.tasks import TaskAdmin
+from embeddings.admin.webhook_deliveries import DeliveryAdmin
+from embeddings.admin.webhooks import EndpointAdmin
 from embeddings.admin.workers import WorkerAdmin
 
 __all__ = [
     "AlertAdmin",
     "AuditEventAdmin",
     "BatchAdmin",
+    "DeliveryAdmin",
     "EmbeddedAdmin",
+    "EndpointAdmin",
     "FailureGroupAdmin",
     "LiveSettingsAdmin",
     "OperationAdmin",

@@ -65,6 +65,11 @@ def ago(moment: datetime | None) -> str:
     return NONE if moment is None else _time(moment, f"{age(moment)} ago")
 
 
+def exact(moment: datetime) -> str:
+    """A time as the site writes it, in its time zone."""
+    return date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+
+
 def since(moment: datetime) -> str:
     """As `ago`, of what still lasts: "4 min"."""
     return _time(moment, age(moment))

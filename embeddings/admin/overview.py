@@ -28,6 +28,7 @@ PAGES = {
     "failuregroup": "failures",
     "pause": "pauses",
     "providerstate": "providers",
+    "webhookendpoint": "webhook endpoints",
     "workerstatus": "workers",
 }
 

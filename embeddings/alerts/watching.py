@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from embeddings import audit, census, conf
+from embeddings import audit, census, conf, events
 from embeddings.alerts import troubles
 from embeddings.alerts.telling import alert_over, alert_raised, tell
 from embeddings.alerts.troubles import Trouble
@@ -52,12 +52,14 @@ def watch(kinds: Iterable[Alert.Kind] = tuple(Kind)) -> None:
 
 def _raise(trouble: Trouble) -> None:
     """The unique constraint decides who tells of it."""
-    with transaction.atomic(using=_alerts().db):
-        alert, is_new = _alerts().get_or_create(
+    alerts = _alerts()
+    with transaction.atomic(using=alerts.db):
+        alert, is_new = alerts.get_or_create(
             kind=trouble.kind, subject=trouble.subject, over_at=None, defaults={"message": trouble.message}
         )
         if is_new:
             audit.record(audit.Kind.ALERT, alert.message, subject=_about(alert))
+            events.record(events.Kind.QUEUE_UNHEALTHY, _told(alert), using=alerts.db)
     if is_new:
         tell(alert, alert_raised)
 
@@ -70,8 +72,20 @@ def _end(alert: Alert) -> None:
         if is_over:
             alert.refresh_from_db()
             audit.record(audit.Kind.ALERT_OVER, f"Over: {alert.message}", subject=_about(alert))
+            events.record(events.Kind.QUEUE_RECOVERED, _told(alert), using=still.db)
     if is_over:
         tell(alert, alert_over)
+
+
+def _told(alert: Alert) -> dict[str, object]:
+    """What webhooks hear of it."""
+    return {
+        "alert": alert.kind,
+        "subject": alert.subject,
+        "message": alert.message,
+        "raisedAt": alert.raised_at.isoformat(),
+        "overAt": alert.over_at and alert.over_at.isoformat(),
+    }
 
 
 def _about(alert: Alert) -> str:

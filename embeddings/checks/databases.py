@@ -10,6 +10,8 @@ from django.db import connections
 
 from embeddings import conf, jobs, registry
 from embeddings.exceptions import ConfigurationError
+from embeddings.models import WebhookEndpoint
+from embeddings.webhooks import packages
 
 # Older versions can corrupt HNSW indexes in vacuum (pgvector CHANGELOG, 0.8.3 and 0.8.4).
 MIN_PGVECTOR = (0, 8, 4)
@@ -26,7 +28,7 @@ def check_databases(
     except ConfigurationError:
         return []
     found = [message for using in sorted(wanted) for check in _DATABASE_CHECKS for message in check(using)]
-    return [*found, *(_check_redis() if wanted else ())]
+    return [*found, *(_check_redis() if wanted else ()), *_check_webhooks(wanted)]
 
 
 def _check_pgvector(using: str) -> Iterator[CheckMessage]:
@@ -86,6 +88,21 @@ def _check_pooler(using: str) -> Iterator[CheckMessage]:
             "would look for its cursor on another session.",
             hint=f'Set DATABASES[{using!r}]["DISABLE_SERVER_SIDE_CURSORS"] = True.',
             id="embeddings.W017",
+        )
+
+
+def _check_webhooks(wanted: set[str]) -> Iterator[CheckMessage]:
+    """Endpoints are of no use without the packages that send."""
+    first = conf.current().databases[0]
+    if not packages.missing() or first not in wanted:
+        return
+    table = WebhookEndpoint._meta.db_table
+    is_there = table in connections[first].introspection.table_names()
+    if is_there and WebhookEndpoint.objects.using(first).filter(is_enabled=True).exists():
+        yield Error(
+            f"There are webhook endpoints, and nothing can be sent without {' and '.join(packages.missing())}.",
+            hint=f"Run: {packages.INSTALL}",
+            id="embeddings.E042",
         )
 
 

@@ -62,6 +62,13 @@ def _check_queue() -> Iterator[CheckMessage]:
             hint=f'Add RQ_QUEUES = {{"{queue}": {{"URL": "redis://localhost:6379/0"}}}} to your settings.',
             id="embeddings.E003",
         )
+    webhooks = conf.current().webhook_queue
+    if webhooks and webhooks not in conf.rq_queues():
+        yield Error(
+            f"RQ_QUEUES has no queue {webhooks!r}, which EMBEDDINGS['WEBHOOK_QUEUE'] names.",
+            hint=f"Add it to RQ_QUEUES, and run a worker for it: manage.py rqworker {webhooks}",
+            id="embeddings.E041",
+        )
     if not _sweeps(conf.rq_worker_class()):
         yield Warning(
             "RQ's workers will not look for due tasks, retries and lost pokes.",

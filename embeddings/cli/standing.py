@@ -49,7 +49,7 @@ def status(options: Options, screen: Screen) -> Report:
     except Error:
         return health(options, screen)
     worst, *others = stats.conditions(now)
-    found = stats.health(now)
+    found = stats.health_of(now)
     data = {
         **health_data(found),
         "others": [{"level": one.level, "sentence": one.sentence, "advice": one.advice} for one in others],

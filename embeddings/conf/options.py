@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -84,6 +85,9 @@ class EmbeddingSettings:
     # Off: alerts are a signal and a line in the admin only; on: ADMINS get an e-mail too.
     alert_emails: bool = True
 
+    # Who sends it as a bearer token may read /metrics; "": only who is logged in with view_embeddingtask may.
+    metrics_token: str = field(default="", repr=False)
+
     # How many calls of the API that ask a provider a user may make in a minute; 0 for no limit.
     api_calls_per_minute: int = 300
 
@@ -114,6 +118,7 @@ def configured() -> EmbeddingSettings:
 
 
 _SWITCHES = {"ENABLED", "QUEUE_ENABLED", "DIRECT_FALLBACK", "ALERT_EMAILS", "WEBHOOK_PRIVATE_ADDRESSES"}
+_TOKEN = re.compile(r"[!-~]{16,}")
 _MAY_BE_ZERO = {
     "CLEANUP_RETENTION_DAYS",
     "ATTEMPT_RETENTION_DAYS",
@@ -135,6 +140,12 @@ def valid(key: str, value: Any) -> Any:
     elif key in {"QUEUE", "WEBHOOK_QUEUE"}:
         if not isinstance(value, str) or (not value and key == "QUEUE"):
             raise ConfigurationError(f"EMBEDDINGS[{key!r}] must be the name of a queue in RQ_QUEUES, not {value!r}.")
+    elif key == "METRICS_TOKEN":
+        if not isinstance(value, str) or (value and not _TOKEN.fullmatch(value)):  # which is not quoted
+            raise ConfigurationError(
+                f"EMBEDDINGS[{key!r}] must be a string of at least 16 letters, digits and other characters of ASCII "
+                "without spaces; make one with: python -c 'import secrets; print(secrets.token_urlsafe())'."
+            )
     elif key == "DATABASES":
         if not isinstance(value, list | tuple | set) or not value or not set(value) <= set(settings.DATABASES):
             raise ConfigurationError(f"EMBEDDINGS[{key!r}] must list aliases of DATABASES, not {value!r}.")

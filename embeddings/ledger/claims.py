@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -12,12 +13,15 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import F
 from django.db.models.functions import Greatest, Now
 
-from embeddings import conf, pauses, tally
+from embeddings import conf, events, pauses, tally
 from embeddings.backoff import retry_delay
 from embeddings.failure import Failure
+from embeddings.ledger import telling
 from embeddings.ledger.records import Claim, Completion
-from embeddings.ledger.statements import delete, execute, held_tasks, move, tasks_of
+from embeddings.ledger.statements import delete, execute, execute_text, held_tasks, move, tasks_of
 from embeddings.models import Status
+
+logger = logging.getLogger(__name__)
 
 # How long a task waits for what may take somebody's hand: a lock that is held, a table that is not as expected.
 POSTPONE_SECONDS = 30.0
@@ -64,6 +68,9 @@ def _claim(statement: str, params: dict[str, Any], worker: str, using: str) -> l
     token = uuid.uuid4()
     lease_seconds = conf.current().lease_seconds
     rows = execute(statement, {**params, "worker": worker, "token": token, "lease_seconds": lease_seconds}, using)
+    if rows:
+        about = {"worker": worker, "provider": params.get("provider"), "tasks": len(rows), "database": using}
+        logger.debug("Claimed tasks.", extra=about)
     return sorted((Claim(token, *row) for row in rows), key=lambda claimed: (claimed.sort_key, claimed.id))
 
 
@@ -104,7 +111,7 @@ def complete(
         "dimensions": dimensions,
         "token": token,
     }
-    ended = execute("complete", params, using)
+    ended = execute_text(telling.statement("complete", "settled", events.Kind.TASK_COMPLETED), params, using)
     transaction.on_commit(partial(tally.completed, using, ended), using=using)
 
 
@@ -112,8 +119,8 @@ def fail(claims: Sequence[Claim], failure: Failure, *, is_final: bool, using: st
     """Record a failed attempt of tasks of one claim; returns how many are failed for good."""
     settings = conf.current()
     base, cap = settings.backoff_base_seconds, settings.backoff_cap_seconds
-    rows = execute(
-        "fail",
+    rows = execute_text(
+        telling.statement("fail", "charged", events.Kind.TASK_FAILED),
         {
             "ids": [c.id for c in claims],
             "versions": [c.version for c in claims],
@@ -127,7 +134,25 @@ def fail(claims: Sequence[Claim], failure: Failure, *, is_final: bool, using: st
     )
     charged = [(*target, status == Status.FAILED) for *target, status in rows if status != Status.PENDING]
     transaction.on_commit(partial(tally.failed, using, charged), using=using)
-    return sum(is_failed for *_, is_failed in charged)
+    failed: int = sum(is_failed for *_, is_failed in charged)
+    _tell_of(claims, failure, failed, using)
+    return failed
+
+
+def _tell_of(claims: Sequence[Claim], failure: Failure, failed: int, using: str) -> None:
+    """In the log: that an attempt failed, and that it was the last."""
+    about = {
+        "task": claims[0].id if len(claims) == 1 else None,
+        "tasks": len(claims),
+        "failed": failed,
+        "database": using,
+        "kind": failure.kind,
+        "error": failure.error_class,
+        "status": failure.status,
+        "signature": failure.signature,
+    }
+    message = "Tasks failed for good." if failed else "An attempt failed; the tasks are tried again."
+    logger.log(logging.WARNING if failed else logging.INFO, message, extra=about)
 
 
 def defer(claims: Iterable[Claim], until: datetime, failure: Failure, *, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -140,7 +165,10 @@ def postpone(
 ) -> int:
     """Try tasks again some time later, as often as it takes: what hinders them is not theirs; no attempt is charged."""
     until = Now() + timedelta(seconds=seconds)
-    return _give_back(claims, using, status=Status.SCHEDULED, available_at=until, **failure.columns())
+    put_off = _give_back(claims, using, status=Status.SCHEDULED, available_at=until, **failure.columns())
+    about = {"tasks": put_off, "database": using, "kind": failure.kind, "error": failure.error_class}
+    logger.info("Put off tasks for %g s.", seconds, extra=about)
+    return put_off
 
 
 def release(claims: Iterable[Claim], *, provider: str | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -166,4 +194,6 @@ def discard(claims: Iterable[Claim], *, using: str = DEFAULT_DB_ALIAS) -> int:
         versions = lock(claims, using=using)
         gone = {c.id for c in claims if versions.get(c.id) == c.version}
         release([c for c in claims if c.id not in gone], using=using)
-        return delete(tasks_of(using).filter(pk__in=gone))
+        deleted = tasks_of(using).filter(pk__in=gone)
+        with telling.ending(deleted, using):
+            return delete(deleted)

@@ -6,6 +6,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Case, F, QuerySet, When
 from django.db.models.functions import Now
 
+from embeddings.ledger import telling
 from embeddings.ledger.statements import delete, move, tasks_of
 from embeddings.models import CANCELLABLE, CLEARABLE, OPEN, RETRYABLE, EmbeddingTask, Status
 
@@ -33,7 +34,8 @@ def retry(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> i
 def cancel(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Stop tasks that are not done; what a worker has in hand of them it will not write."""
     unfinished = tasks.filter(status__in=CANCELLABLE)
-    return move(unfinished, using, status=Status.CANCELLED, available_at=None, lease_token=None, lease_until=None)
+    with telling.ending(unfinished, using):
+        return move(unfinished, using, status=Status.CANCELLED, available_at=None, lease_token=None, lease_until=None)
 
 
 def give_up(tasks: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:

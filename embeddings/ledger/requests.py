@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import QuerySet
 
 from embeddings import conf, context, sql
+from embeddings.ledger import telling
 from embeddings.ledger.records import Request
 from embeddings.ledger.statements import delete, execute_text, tasks_of
 from embeddings.models import EmbeddingBatch, EmbeddingTask
@@ -70,7 +71,9 @@ def _statement(*, is_counted: bool) -> str:
 def forget(content_type_id: int, object_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Delete the tasks of objects that are gone; returns how many. A box stays: it holds another object of that key."""
     tasks = tasks_of(using).filter(content_type_id=content_type_id, object_id__in=object_ids)
-    return delete(tasks.filter(payload__isnull=True))
+    forgotten = tasks.filter(payload__isnull=True)
+    with telling.ending(forgotten, using):
+        return delete(forgotten)
 
 
 def forget_orphans(orphans: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_ALIAS) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -10,9 +11,12 @@ from functools import partial
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models.functions import Now
 
-from embeddings import audit, conf, pauses, tally
-from embeddings.ledger.statements import execute, move, tasks_of
+from embeddings import audit, conf, events, pauses, tally
+from embeddings.ledger import telling
+from embeddings.ledger.statements import execute, execute_text, move, tasks_of
 from embeddings.models import WAITING, Status, WorkerStatus
+
+logger = logging.getLogger(__name__)
 
 SWEEP_LIMIT = 10_000  # tasks that one statement moves at most
 
@@ -56,7 +60,9 @@ def rescue(*, worker: str | None = None, is_crash: bool = True, using: str = DEF
         "limit": SWEEP_LIMIT,
         "max_crashes": conf.current().max_crashes,
     }
-    rows = execute("rescue", params, using)
+    rows = execute_text(telling.statement("rescue", "freed", events.Kind.TASK_FAILED), params, using)
+    if rows:
+        logger.info("Freed tasks that no worker holds any more.", extra={"tasks": len(rows), "database": using})
     _tell([(*ended, worker) for *ended, worker, is_crash in rows if is_crash], using)
     return len(rows)
 

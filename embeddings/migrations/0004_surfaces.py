@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("name", models.CharField(max_length=100, unique=True)),
-                ("url", models.URLField(max_length=500)),
+                ("url", models.CharField(max_length=500, verbose_name="address")),
                 (
                     "events",
                     django.contrib.postgres.fields.ArrayField(
@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                                 ("batch.finished", "a batch is finished"),
                                 ("queue.unhealthy", "an alert was raised"),
                                 ("queue.recovered", "an alert is over"),
+                                ("webhook.test", "a test message"),
                             ],
                             max_length=30,
                         ),
@@ -45,6 +46,7 @@ class Migration(migrations.Migration):
                 ("former_secret_until", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
                 ("disabled_reason", models.TextField(blank=True, default="", editable=False)),
+                ("disabled_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("failing_since", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("last_delivered_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
@@ -67,16 +69,41 @@ class Migration(migrations.Migration):
                             ("batch.finished", "a batch is finished"),
                             ("queue.unhealthy", "an alert was raised"),
                             ("queue.recovered", "an alert is over"),
+                            ("webhook.test", "a test message"),
                         ],
                         max_length=30,
                     ),
                 ),
                 ("data", models.JSONField(default=dict)),
+                ("group", models.UUIDField(null=True)),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
                 "default_permissions": (),
             },
+        ),
+        migrations.AlterField(
+            model_name="auditevent",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("settings", "settings changed"),
+                    ("paused", "paused"),
+                    ("resumed", "resumed"),
+                    ("blocked", "provider blocked"),
+                    ("unblocked", "provider available again"),
+                    ("rescued", "tasks rescued"),
+                    ("retried", "tasks retried"),
+                    ("cancelled", "tasks cancelled"),
+                    ("cleared", "tasks cleared"),
+                    ("requested", "tasks requested"),
+                    ("operation", "operation"),
+                    ("alert", "alert"),
+                    ("alert_over", "alert over"),
+                    ("webhook", "webhook"),
+                ],
+                max_length=10,
+            ),
         ),
         migrations.AddField(
             model_name="embeddingbatch",
@@ -112,6 +139,19 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="TextVector",
+            fields=[
+                ("fingerprint", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("vector", models.BinaryField()),
+                ("tokens", models.PositiveIntegerField()),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                "default_permissions": (),
+                "indexes": [models.Index(fields=["created_at"], name="embeddings_vector_created")],
+            },
+        ),
+        migrations.CreateModel(
             name="WebhookDelivery",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -124,6 +164,7 @@ class Migration(migrations.Migration):
                             ("batch.finished", "a batch is finished"),
                             ("queue.unhealthy", "an alert was raised"),
                             ("queue.recovered", "an alert is over"),
+                            ("webhook.test", "a test message"),
                         ],
                         max_length=30,
                     ),
@@ -181,6 +222,8 @@ class Migration(migrations.Migration):
                         name="embeddings_delivery_lease",
                     ),
                     models.Index(fields=["endpoint", "-id"], name="embeddings_delivery_endpoint"),
+                    models.Index(fields=["state", "-id"], name="embeddings_delivery_state"),
+                    models.Index(fields=["kind", "-id"], name="embeddings_delivery_kind"),
                 ],
                 "constraints": [
                     models.UniqueConstraint(fields=("endpoint", "message_id"), name="embeddings_delivery_once"),
@@ -207,6 +250,47 @@ class Migration(migrations.Migration):
                         name="embeddings_delivery_time_if_delivered",
                     ),
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ProviderTotal",
+            fields=[
+                ("provider", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("requests", models.PositiveBigIntegerField(default=0)),
+                ("failed", models.PositiveBigIntegerField(default=0)),
+                ("rate_limited", models.PositiveBigIntegerField(default=0)),
+                ("inputs", models.PositiveBigIntegerField(default=0)),
+                ("tokens", models.PositiveBigIntegerField(default=0)),
+                ("cost", models.DecimalField(decimal_places=8, default=0, max_digits=20)),
+                (
+                    "latency",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.BigIntegerField(), default=list, size=None
+                    ),
+                ),
+                ("seconds", models.FloatField(default=0.0)),
+            ],
+            options={
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="TargetTotal",
+            fields=[
+                ("target", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ("completed", models.PositiveBigIntegerField(default=0)),
+                ("attempts_failed", models.PositiveBigIntegerField(default=0)),
+                ("failed", models.PositiveBigIntegerField(default=0)),
+                (
+                    "waiting",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.BigIntegerField(), default=list, size=None
+                    ),
+                ),
+                ("seconds", models.FloatField(default=0.0)),
+            ],
+            options={
+                "default_permissions": (),
             },
         ),
     ]

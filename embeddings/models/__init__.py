@@ -7,7 +7,7 @@ from embeddings.models.attempt import TaskAttempt
 from embeddings.models.audit import AuditEvent
 from embeddings.models.batch import EmbeddingBatch
 from embeddings.models.census import Census, CensusCount
-from embeddings.models.direct import DirectText
+from embeddings.models.direct import DirectText, TextVector
 from embeddings.models.idempotency import IdempotencyKey
 from embeddings.models.live import LiveSettings, ProviderQuota
 from embeddings.models.minute import ProviderMinute, TargetMinute
@@ -18,6 +18,7 @@ from embeddings.models.pause import Pause
 from embeddings.models.provider import ProviderCall, ProviderState
 from embeddings.models.status import CANCELLABLE, CLEARABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
 from embeddings.models.task import IS_BOXED, EmbeddingTask
+from embeddings.models.total import ProviderTotal, TargetTotal
 from embeddings.models.webhook import WebhookDelivery, WebhookEndpoint, WebhookEvent
 from embeddings.models.worker import ALIVE_SECONDS, WorkerStatus
 
@@ -48,10 +49,13 @@ __all__ = [
     "ProviderMinute",
     "ProviderQuota",
     "ProviderState",
+    "ProviderTotal",
     "Status",
     "TargetMinute",
     "TargetModelId",
+    "TargetTotal",
     "TaskAttempt",
+    "TextVector",
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookEvent",

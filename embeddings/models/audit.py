@@ -29,6 +29,8 @@ class AuditEvent(models.Model):
         # An alert was raised, or what it was about is over.
         ALERT = "alert", "alert"
         ALERT_OVER = "alert_over", "alert over"
+        # A webhook endpoint was added, changed or disabled, or its messages sent again.
+        WEBHOOK = "webhook", "webhook"
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
     # What it is about: "provider default", "content.article.embedding", "task 12"; "" for everything.

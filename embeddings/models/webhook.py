@@ -21,10 +21,14 @@ class WebhookEvent(models.Model):
         BATCH_FINISHED = "batch.finished", "a batch is finished"
         QUEUE_UNHEALTHY = "queue.unhealthy", "an alert was raised"
         QUEUE_RECOVERED = "queue.recovered", "an alert is over"
+        # Sent when somebody asks for it; nobody subscribes to it.
+        TEST = "webhook.test", "a test message"
 
     kind = models.CharField(max_length=30, choices=Kind.choices)
     # What the messages will carry of it: of tasks a list, since one statement ends many.
     data = models.JSONField(default=dict)
+    # Of those that go into deliveries together: whoever repeats that after a crash makes the same messages of them.
+    group = models.UUIDField(null=True)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -38,7 +42,7 @@ class WebhookEndpoint(models.Model):
     """An address that is told of events, in messages signed by the Standard Webhooks scheme."""
 
     name = models.CharField(max_length=100, unique=True)
-    url = models.URLField(max_length=500)
+    url = models.CharField("address", max_length=500)
     # Kinds of events.
     events = ArrayField(models.CharField(max_length=30, choices=WebhookEvent.Kind.choices))
     # Only of tasks of these targets, as "app.model.field"; none: of all.
@@ -50,6 +54,7 @@ class WebhookEndpoint(models.Model):
     is_enabled = models.BooleanField("enabled", default=True)
     # Why it was disabled by itself.
     disabled_reason = models.TextField(blank=True, default="", editable=False)
+    disabled_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Since when no delivery has succeeded.
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
     last_delivered_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -123,6 +128,8 @@ class WebhookDelivery(models.Model):
             models.Index(fields=["available_at"], condition=Q(state="waiting"), name="embeddings_delivery_due"),
             models.Index(fields=["lease_until"], condition=Q(state="sending"), name="embeddings_delivery_lease"),
             models.Index(fields=["endpoint", "-id"], name="embeddings_delivery_endpoint"),
+            models.Index(fields=["state", "-id"], name="embeddings_delivery_state"),
+            models.Index(fields=["kind", "-id"], name="embeddings_delivery_kind"),
         ]
 
     def __str__(self) -> str:

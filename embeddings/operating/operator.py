@@ -13,7 +13,7 @@ from django.db.models import Case, F, QuerySet, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from embeddings import alerts, audit, conf, jobs, pauses, task_filter, timeouts
+from embeddings import alerts, audit, conf, events, jobs, logs, pauses, task_filter, timeouts
 from embeddings.exceptions import ConfigurationError
 from embeddings.failure import Failure
 from embeddings.models import EmbeddingOperation
@@ -86,6 +86,11 @@ class Operator:
         return operation
 
     def _work(self, operation: EmbeddingOperation, using: str) -> None:
+        about = {"worker": self.worker, "operation": operation.pk, "batch": operation.batch_id, "database": using}
+        with logs.bound(**about):
+            self._work_bound(operation, using)
+
+    def _work_bound(self, operation: EmbeddingOperation, using: str) -> None:
         try:
             self._pages(operation, using)
         except (OperationalError, InterfaceError) as exc:
@@ -125,6 +130,7 @@ class Operator:
             step = KINDS[present.kind].step(present, self._page_size, using)
             self._mine(operation, using).update(**_progress(step))
             if step.is_last:
+                events.touch_batches(_batches(present), using=using)
                 _tell_end(present, present.rows_read + step.rows, present.changed + step.changed)
         return step
 
@@ -140,12 +146,18 @@ class Operator:
         why = Failure.of(exc).message
         ended = {"state": State.FAILED, "finished_at": Now(), "lease_until": None, "error_message": why}
         if self._mine(operation, using).update(**ended):
+            events.touch_batches(_batches(operation), using=using)
             message = f"Operation #{operation.pk} cannot go on: {why}"
             audit.record(audit.Kind.OPERATION, message, subject=operation.target, operation=operation.pk)
 
 
 # Those on tasks have no target.
 _ON_TASKS_FIRST = Case(When(target="", then=0), default=1)
+
+
+def _batches(operation: EmbeddingOperation) -> list[int]:
+    """That of its tasks, if they have one."""
+    return [] if operation.batch_id is None else [operation.batch_id]
 
 
 def _only(operation: EmbeddingOperation, using: str) -> QuerySet[EmbeddingOperation]:

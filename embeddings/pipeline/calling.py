@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from embeddings import conf
+from embeddings import conf, logs
 from embeddings.exceptions import InputRejected, ProviderError, ProviderMisconfigured, RateLimited, TransientError
 from embeddings.pipeline.intake import Effect, ProviderRequest, Settlement
 from embeddings.providers import Embedded, Provider
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Providers pinged at once; there is one ping a provider, and a thread only where there is one.
 MAX_PINGS = 32
@@ -89,10 +93,10 @@ class Calls:
         return set(self._pings.values())
 
     def send(self, request: ProviderRequest) -> None:
-        self._requests[self._pool.submit(call, request)] = request
+        self._requests[self._pool.submit(_with_context(call), request)] = request
 
     def ping(self, provider: Provider) -> None:
-        self._pings[self._pinging.submit(ping, provider)] = provider.alias
+        self._pings[self._pinging.submit(_with_context(ping), provider)] = provider.alias
 
     def wait(self, seconds: float) -> Iterator[Answer | Pong]:
         """The answers that come within so many seconds: the first, and all that have come until it is handled."""
@@ -112,8 +116,19 @@ class Calls:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _with_context(function: Callable[[T], R]) -> Callable[[T], R]:
+    """For another thread: what is bound here (`embeddings.logs`) is bound there."""
+    context = contextvars.copy_context()
+    return lambda argument: context.run(function, argument)
+
+
 def call(request: ProviderRequest) -> Answer:
     """Ask the provider and check what it returns. Never raises."""
+    with logs.bound(provider=request.provider.alias, request=request.number):
+        return _call(request)
+
+
+def _call(request: ProviderRequest) -> Answer:
     started = time.monotonic()
     provider = request.provider
     try:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 
 from django.db import DatabaseError
 
-from embeddings import conf, heartbeats, ledger, limiter, live, metrics, quotas, timeouts
+from embeddings import conf, heartbeats, ledger, limiter, live, logs, metrics, quotas, timeouts
 from embeddings.failure import Failure
 from embeddings.pipeline import remedies, selection
 from embeddings.pipeline.calling import Answer, Calls, Pong
@@ -97,7 +97,7 @@ class Drain:
 
     def _work(self, claim_more: Callable[[], int]) -> Outcome:
         try:
-            with timeouts.bounded(self.settings.databases):
+            with logs.bound(worker=self.worker), timeouts.bounded(self.settings.databases):
                 while self._goes_on(claim_more):
                     pass
                 self._beat()
@@ -197,7 +197,8 @@ class Drain:
                 self._record_ping(answer)
                 remedies.learn(answer)
             else:
-                self._handle(answer)
+                with logs.bound(provider=answer.request.provider.alias, request=answer.request.number):
+                    self._handle(answer)
                 self._sender.limits.learn(answer)
 
     def _handle(self, answer: Answer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from django.db import DataError, IntegrityError, connections
@@ -15,6 +16,8 @@ from embeddings.pipeline import settlement, storing
 from embeddings.pipeline.hand import Hand, Outcome
 from embeddings.pipeline.intake import Settlement
 from embeddings.pipeline.storing import Stored
+
+logger = logging.getLogger(__name__)
 
 
 class Finisher:
@@ -55,6 +58,7 @@ class Finisher:
             return
         self._outcome.completed += settled.completed
         self._hand.unsettled += settled.busy
+        logger.debug("Settled tasks.", extra={"tasks": len(settlements), "completed": settled.completed})
 
     def _split(self, settlements: Sequence[Settlement], exc: Exception) -> None:
         """What a transaction refused in one piece, in halves; a table that somebody has locked is waited for."""
@@ -65,7 +69,7 @@ class Finisher:
             return
         if len(settlements) == 1:
             item = settlements[0].item
-            self.fail(item.claim, exc, item.using)
+            self.fail(item.claim, exc, item.using, private=[item.text.text])
             return
         for half in halve(settlements):
             self._keep_alive()
@@ -80,11 +84,14 @@ class Finisher:
         for locked in self._hand.take_unsettled():
             self.fail(locked.item.claim, RowLocked(), locked.item.using)
 
-    def fail(self, claim: Claim, exc: Exception, using: str) -> None:
-        """Charge an attempt for an error that is not a provider's; what the database refuses, it will refuse again."""
+    def fail(self, claim: Claim, exc: Exception, using: str, *, private: Sequence[str] = ()) -> None:
+        """Charge an attempt for an error that is not a provider's; what the database refuses, it will refuse again.
+
+        `private` are texts that receivers, triggers and the database may quote.
+        """
         about = registry.name_of(claim.content_type_id, claim.object_id, using)
-        private = payload.words(claim.payload) if claim.payload else []  # which receivers and the database may quote
-        failure = Failure.of(exc, about=about, private=private)
+        boxed = payload.words(claim.payload) if claim.payload else []
+        failure = Failure.of(exc, about=about, private=[*boxed, *private])
         if isinstance(exc, RowLocked) or timeouts.is_lock_timeout(exc):
             ledger.postpone([claim], failure, using=using)
             return

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
+from itertools import count
 from typing import Any
 
 from django.db import ProgrammingError
@@ -75,6 +76,8 @@ class ProviderRequest:
     items: tuple[tuple[Item, ...], ...]
     # How often the (single) text was cut because the provider found it too long.
     cuts: int = 0
+    # In the log; of this process.
+    number: int = field(default_factory=count(1).__next__, compare=False)
 
     @property
     def claims(self) -> list[Claim]:

@@ -6,6 +6,7 @@ The error's class says what to do. Where it does not say whether the texts or th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from embeddings.exceptions import InputRejected, InputTooLong, ProviderMisconfig
 from embeddings.failure import Failure
 from embeddings.pipeline.calling import Answer, Pong
 from embeddings.pipeline.intake import ProviderRequest
+
+logger = logging.getLogger(__name__)
 
 # A text that a provider finds too long is halved at most so often before it counts as refused.
 MAX_CUTS = 4
@@ -73,6 +76,7 @@ def _cool_down(request: ProviderRequest, error: RateLimited, take_others: TakeOt
     """The whole provider cools down; what is ready for it waits together and in order."""
     done = Remedy()
     until = limiter.rate_limited(request.provider.alias, error.retry_after, str(error))
+    logger.info("The provider has asked to slow down, until %s.", until, extra={"provider": request.provider.alias})
     for deferred in [request, *take_others()]:
         done.rate_limited += ledger.defer(deferred.claims, until, Failure.of(error), using=deferred.using)
     return done

@@ -77,12 +77,12 @@ class Splitter:
                 failure = Failure.of(exc, about=about, private=words(row.parent.instance))
                 self._outcome.failed += ledger.fail([row.claim], failure, is_final=True, using=using)
             except Exception as exc:
-                self._charge(row.claim, exc, using)
+                self._charge(row.claim, row.parent, exc, using)
 
-    def _charge(self, claim: Claim, exc: Exception, using: str) -> None:
+    def _charge(self, claim: Claim, parent: writer.Row, exc: Exception, using: str) -> None:
         if not connections[using].is_usable():
             raise exc
-        self._finisher.fail(claim, exc, using)
+        self._finisher.fail(claim, exc, using, private=words(parent.instance))
 
     def _made(self, row: LongRow, using: str) -> Split:
         splitting = row.splitting
@@ -108,7 +108,7 @@ class Splitter:
             try:
                 self._write(split)
             except Exception as exc:
-                self._charge(split.claim, exc, split.using)
+                self._charge(split.claim, split.parent, exc, split.using)
 
     def take_requested(self) -> list[int]:
         """The tasks of new chunks since it was last asked, for who works given tasks only."""

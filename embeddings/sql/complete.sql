@@ -27,7 +27,7 @@ WITH settled AS (
     WHERE task.id = done.id AND task.lease_token = %(token)s
     RETURNING
         task.id, task.content_type_id, task.field, task.attempts, task.version, task.worker, task.claimed_at,
-        task.requested_at, task.updated_at, task.model_id, done.tokens
+        task.requested_at, task.updated_at, task.model_id, done.tokens, task.object_id, task.status, task.batch_id
 ), recorded AS (
     INSERT INTO embeddings_taskattempt (
         task_id, outcome, is_final, number, version, worker, claimed_at, ended_at, tokens, model_id,
@@ -35,5 +35,5 @@ WITH settled AS (
     )
     SELECT id, 'completed', true, GREATEST(attempts, 1), version, worker, claimed_at, updated_at, tokens, model_id, '', '', ''
     FROM settled
-)
+) {told}
 SELECT content_type_id, field, extract(epoch FROM updated_at - requested_at)::float8 FROM settled

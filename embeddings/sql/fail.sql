@@ -32,7 +32,8 @@ WITH charged AS (
     WHERE task.id = bad.id
     RETURNING
         task.id, task.status, task.content_type_id, task.field, task.attempts, task.version, task.worker,
-        task.claimed_at, task.updated_at, task.error_kind, task.error_class, task.error_message
+        task.claimed_at, task.updated_at, task.error_kind, task.error_class, task.error_message,
+        task.object_id, task.batch_id
 ), recorded AS (
     INSERT INTO embeddings_taskattempt (
         task_id, outcome, is_final, number, version, worker, claimed_at, ended_at, model_id,
@@ -42,5 +43,5 @@ WITH charged AS (
         id, 'failed', status = 'failed', GREATEST(attempts, 1), version, worker, claimed_at, updated_at, '',
         error_kind, error_class, error_message
     FROM charged WHERE status <> 'pending'
-)
+) {told}
 SELECT content_type_id, field, status FROM charged

@@ -43,7 +43,8 @@ WITH lost AS (
     WHERE task.id = lost.id
     RETURNING
         task.id, task.status, task.content_type_id, task.field, task.version, task.worker, task.claimed_at,
-        task.updated_at, task.error_kind, task.error_class, task.error_message, lost.number, lost.is_crash
+        task.updated_at, task.error_kind, task.error_class, task.error_message, lost.number, lost.is_crash,
+        task.object_id, task.batch_id
 ), recorded AS (
     INSERT INTO embeddings_taskattempt (
         task_id, outcome, is_final, number, version, worker, claimed_at, ended_at, model_id,
@@ -53,5 +54,5 @@ WITH lost AS (
         id, 'crashed', status = 'failed', GREATEST(number, 1), version, worker, claimed_at, updated_at, '',
         error_kind, error_class, error_message
     FROM freed WHERE is_crash
-)
+) {told}
 SELECT content_type_id, field, status, worker, is_crash FROM freed

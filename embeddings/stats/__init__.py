@@ -8,7 +8,7 @@ from embeddings.stats.census import Coverage, LedgerCounts, Preview, coverage, l
 from embeddings.stats.chunks import ChunkProgress, chunk_progress
 from embeddings.stats.condition import Condition, Level, condition, conditions, per_second
 from embeddings.stats.failures import MOST_GROUPS, Failures, failures
-from embeddings.stats.health import EXIT_CODES, Health, health
+from embeddings.stats.health import EXIT_CODES, Health, HealthLevel, health, health_of
 from embeddings.stats.held import Held, held
 from embeddings.stats.in_hand import InHand, in_hand
 from embeddings.stats.ledger_health import LedgerHealth, ledger_health
@@ -17,6 +17,7 @@ from embeddings.stats.standing import Standing, standings
 from embeddings.stats.states import counts_by_status, provider_rate, queue_status, states_for
 from embeddings.stats.timeline import TimelineEntry, timeline
 from embeddings.stats.traffic import Percentiles, Point, Traffic, provider_traffic, recent_speed, task_traffic
+from embeddings.stats.webhooks import endpoint_health
 from embeddings.stats.workforce import Workforce, workforce
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Coverage",
     "Failures",
     "Health",
+    "HealthLevel",
     "Held",
     "InHand",
     "LedgerCounts",
@@ -48,9 +50,11 @@ __all__ = [
     "conditions",
     "counts_by_status",
     "coverage",
+    "endpoint_health",
     "eta_seconds",
     "failures",
     "health",
+    "health_of",
     "held",
     "in_hand",
     "ledger_counts",

@@ -213,6 +213,18 @@ def _old_counts(now: Situation) -> Iterator[Condition]:
     yield Condition("degraded", sentence, "Workers count them; see in their logs why they do not.", "workerstatus")
 
 
+def _endpoints(now: Situation) -> Iterator[Condition]:
+    for endpoint in now.endpoints:
+        if endpoint.is_enabled and endpoint.failing_since is not None:
+            since = duration(now.seconds_since(endpoint.failing_since))
+            sentence = f"The webhook endpoint {endpoint.name} has taken no message for {since}."
+            advice = "See in its deliveries what it answers. They are tried again; after 5 days it is disabled."
+        else:
+            sentence = f"The webhook endpoint {endpoint.name} was disabled. {endpoint.disabled_reason}"
+            advice = "Mend its receiver, enable it, and send again what it has missed; or delete it."
+        yield Condition("degraded", sentence, advice, "webhookendpoint")
+
+
 def _rate_limited(now: Situation) -> Iterator[Condition]:
     for state in now.states:
         until = state.blocked_until
@@ -273,5 +285,6 @@ _CAUSES: tuple[Judgement, ...] = (
     _many_failed,
     _target_paused,
     _old_counts,
+    _endpoints,
 )
 _CONSEQUENCES: tuple[Judgement, ...] = (_waits_too_long, _rate_limited, _working)

@@ -44,17 +44,17 @@ class Health:
         return EXIT_CODES[self.level]
 
 
-def health(now: Situation | None = None) -> Health:
-    """How things stand now, or in a situation that is known. Never raises the database's errors: they are the worst
-    that can be the case."""
+def health() -> Health:
+    """How things stand now. Never raises the database's errors: they are the worst that can be the case."""
     try:
-        return _of(now or situation())
+        return health_of(situation())
     except Error as exc:
         sentence = f"The database cannot be asked: {Failure.of(exc).message}"
         return Health("down", sentence, "Start it, or look at DATABASES; saves fail as long as it is away.")
 
 
-def _of(now: Situation) -> Health:
+def health_of(now: Situation) -> Health:
+    """How things stand, for who has asked for the situation."""
     worst = conditions(now)[0]
     return Health(
         "well" if worst.level == "busy" else worst.level,

@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from embeddings import conf, limiter, live, pauses
 from embeddings.conf import EmbeddingSettings
-from embeddings.models import WAITING, Pause, ProviderState, Status
+from embeddings.models import WAITING, Pause, ProviderState, Status, WebhookEndpoint
 from embeddings.stats.census import LedgerCounts, ledger_counts
 from embeddings.stats.traffic import recent_speed
+from embeddings.stats.webhooks import troubled_endpoints
 from embeddings.stats.workforce import Workforce, workforce
 
 
@@ -28,6 +29,8 @@ class Situation:
     # What is known of those with which something was wrong.
     states: Sequence[ProviderState] = ()
     pauses: Sequence[Pause] = ()
+    # Webhook endpoints that do not take their messages, or were disabled for it.
+    endpoints: Sequence[WebhookEndpoint] = ()
     # Tasks that came to an end a second, over the last minute.
     speed: float = 0.0
     now: datetime = field(default_factory=timezone.now)
@@ -71,5 +74,6 @@ def situation() -> Situation:
         providers=conf.provider_aliases(),
         states=limiter.known_states(),
         pauses=list(pauses.in_force().order_by("pk")),
+        endpoints=troubled_endpoints(),
         speed=recent_speed(),
     )

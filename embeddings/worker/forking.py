@@ -18,6 +18,8 @@ from rq.worker import WorkerStatus as RQState
 from embeddings import broker, conf, heartbeats, jobs, ledger
 from embeddings.models import EmbeddingOperation
 from embeddings.providers import get_provider
+from embeddings.webhooks import deliveries
+from embeddings.worker import supervised
 from embeddings.worker.databases import drop_pools, errors_logged
 from embeddings.worker.patience import PatientWorker
 from embeddings.worker.sweep import Sweep
@@ -42,11 +44,12 @@ class EmbeddingWorker(PatientWorker):
     def __init__(self, queues: Any, *args: Any, **kwargs: Any) -> None:
         given = queues if isinstance(queues, list | tuple) else [queues]
         # Before RQ's own __init__, which sets the socket timeout by `dequeue_timeout`.
-        self._sweeps = conf.current().queue in {getattr(queue, "name", queue) for queue in given}
+        names = {getattr(queue, "name", queue) for queue in given}
+        self._sweeps = conf.current().queue in names
         self._is_draining = self._was_child_killed = self._is_kill_wanted = False
         self._asked_at = self._child_ends_by = float("-inf")
         self._others_serializer = resolve_serializer(kwargs.get("serializer"))
-        if self._sweeps:
+        if names & _ours():
             # django-rq's command passes pickle whatever the queue says; our pokes are JSON, safe from whoever can
             # write to Redis.
             kwargs["serializer"] = JSONSerializer
@@ -75,6 +78,7 @@ class EmbeddingWorker(PatientWorker):
         """RQ calls this before each block on Redis; while a job runs, the job itself is the sign of life."""
         if self._stop_requested and not self.is_horse and self.get_state() != RQState.BUSY:
             raise StopRequested  # RQ's signal handler raised it where somebody caught it.
+        self._end_with_supervisor()
         if self._sweeps and not self.horse_pid and self._sweep.is_due():
             self._sweep.run()
         super().heartbeat(timeout, pipeline)
@@ -94,7 +98,7 @@ class EmbeddingWorker(PatientWorker):
 
     def execute_job(self, job: Any, queue: Any) -> None:
         """RQ's, except that the tasks and the operation of a child that died are free at once."""
-        self._is_draining = queue.name == conf.current().queue
+        self._is_draining = queue.name in _ours()
         self._was_child_killed = self._is_kill_wanted = False
         connections.close_all()  # A forked child must not share the parent's.
         try:
@@ -128,7 +132,13 @@ class EmbeddingWorker(PatientWorker):
         if self._is_draining and time.monotonic() > self._child_ends_by:
             logger.error("Worker %s: its job hangs, and is killed.", self.name)
             super().kill_horse()
+        self._end_with_supervisor()
         super().maintain_heartbeats(*args)
+
+    def _end_with_supervisor(self) -> None:
+        if not self.is_horse and not self._stop_requested and supervised.is_orphaned():
+            logger.warning("Worker %s: its supervisor is gone, so it ends too.", self.name)
+            os.kill(os.getpid(), STOP)
 
     def setup_work_horse_signals(self) -> None:
         """The child settles what is in flight and ends when its parent passes on a request to stop."""
@@ -163,6 +173,7 @@ class EmbeddingWorker(PatientWorker):
             for using in conf.current().databases:
                 ledger.rescue(worker=self.name, is_crash=is_crash, using=using)
                 EmbeddingOperation.objects.using(using).let_go(self.name)
+            deliveries.rescue(self.name)
             if is_crash:
                 heartbeats.erred(self.name, "A job of this worker was killed.")
 
@@ -199,6 +210,11 @@ class EmbeddingWorker(PatientWorker):
                     return False
                 time.sleep(0.02)
         return True
+
+
+def _ours() -> set[str]:
+    """The queues of our own jobs."""
+    return {conf.current().queue, conf.current().webhook_queue} - {""}
 
 
 def _hurry(signum: int, frame: Any) -> None:

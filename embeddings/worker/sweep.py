@@ -17,6 +17,7 @@ from embeddings import (
     pauses,
     registry,
     timeouts,
+    webhooks,
 )
 from embeddings.pipeline import selection
 from embeddings.worker.databases import errors_logged
@@ -52,6 +53,7 @@ class Sweep:
             pauses.end_due()
             self._poke(is_coalesced=is_coalesced)
             self._poke_operator(is_coalesced=is_coalesced)
+            self._poke_deliverer(is_coalesced=is_coalesced)
             alerts.keep_watch()
             self._clean_up()
 
@@ -93,6 +95,10 @@ class Sweep:
         settings = conf.current()
         if settings.enabled and any(pauses.open_operations(using).exists() for using in settings.databases):
             jobs.poke_operator(is_coalesced=is_coalesced, patience_seconds=ANSWER_SECONDS)
+
+    def _poke_deliverer(self, *, is_coalesced: bool) -> None:
+        if webhooks.are_due():
+            jobs.poke_deliverer(is_coalesced=is_coalesced, patience_seconds=ANSWER_SECONDS)
 
     def _clean_up(self) -> None:
         if time.monotonic() - self._cleaned_at >= conf.current().cleanup_interval_hours * 3600:

@@ -70,19 +70,23 @@ class Workers:
         **environment: str,
     ) -> subprocess.Popen[bytes]:
         """One more worker, on these queues."""
+        return self.run("rqworker", *arguments, embeddings=embeddings, providers=providers, **environment)
+
+    def run(
+        self,
+        *arguments: str,
+        embeddings: Mapping[str, Any] | None = None,
+        providers: Mapping[str, Any] | None = None,
+        **environment: str,
+    ) -> subprocess.Popen[bytes]:
+        """One more process: a command of manage.py."""
         with (self._folder / f"worker-{len(self._processes)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "manage.py", "rqworker", *arguments],
+                [sys.executable, "manage.py", *arguments],
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={
-                    **os.environ,
-                    **self._environment(),
-                    "TEST_EMBEDDINGS": json.dumps(embeddings or {}),
-                    "TEST_PROVIDERS": json.dumps(providers),
-                    **environment,
-                },
+                env={**self.environment(embeddings=embeddings, providers=providers), **environment},
             )
         self._processes.append(process)
         return process
@@ -117,8 +121,15 @@ class Workers:
                 process.kill()
                 process.wait()
 
-    def _environment(self) -> dict[str, str]:
+    @staticmethod
+    def environment(
+        *, embeddings: Mapping[str, Any] | None = None, providers: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Of a process on the test's databases; the mappings are settings."""
         return {
+            **os.environ,
+            "TEST_EMBEDDINGS": json.dumps(embeddings or {}),
+            "TEST_PROVIDERS": json.dumps(providers),
             "DJANGO_SETTINGS_MODULE": "tests.worker_settings",
             "TEST_DATABASE_NAMES": ",".join(
                 f"{alias}={connections[alias].settings_dict['NAME']}" for alias in connections

@@ -67,3 +67,15 @@ def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return join
+
+
+@contextlib.contextmanager
+def no_database() -> Iterator[None]:
+    """Connections are refused, as by a server that is down. For tests with `transaction=True`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for alias in connections:
+            connections[alias].close()
+            patch.setitem(connections.settings[alias], "HOST", "127.0.0.1")
+            patch.setitem(connections.settings[alias], "PORT", "9")
+        yield
+        connections.close_all()

@@ -29,6 +29,8 @@ from embeddings.models import (
     ProviderQuota,
     ProviderState,
     Status,
+    WebhookDelivery,
+    WebhookEndpoint,
     WorkerStatus,
 )
 from project.content.models import Article
@@ -47,6 +49,8 @@ MODELS = (
     ProviderCall,
     ProviderQuota,
     ProviderState,
+    WebhookDelivery,
+    WebhookEndpoint,
     WorkerStatus,
 )
 # Pages of the tasks, without rows of their own.
@@ -66,8 +70,11 @@ def rows() -> dict[str, Any]:
     call = ProviderCall.objects.create(provider="default", model_id="m", inputs=1, latency_ms=1, outcome="ok")
     alert = Alert.objects.create(kind=Alert.Kind.FAILED, message="Many tasks have failed.")
     worker = WorkerStatus.objects.create(name="host.1", started_at=task.created_at, heartbeat_at=task.created_at)
+    endpoint = WebhookEndpoint.objects.create(name="a", url="https://8.8.8.8/", events=["task.failed"], secret="whsec_")
+    delivery = WebhookDelivery.objects.create(endpoint=endpoint, kind="task.failed", payload={}, state="failed")
     settings, _ = LiveSettings.objects.get_or_create(pk=1)
-    made = (batch, task, operation, pause, state, call, alert, worker, AuditEvent.objects.latest("pk"), article)
+    made = (batch, task, operation, pause, state, call, alert, worker, endpoint, delivery)
+    made += (AuditEvent.objects.latest("pk"), article)
     return {str(row._meta.model_name): row.pk for row in made} | {
         "livesettings": settings.pk,
         "seen_at": settings.updated_at.isoformat(),
@@ -132,6 +139,7 @@ def opened(client: Client, rows: dict[str, Any]) -> set[str]:
 def state() -> str:
     """All that an operator could change, but the log of it."""
     models = [EmbeddingBatch, EmbeddingOperation, EmbeddingTask, LiveSettings, Pause, ProviderQuota, ProviderState]
+    models += [WebhookDelivery, WebhookEndpoint]
     return serializers.serialize("json", [row for model in models for row in model.objects.order_by("pk")])
 
 
@@ -145,7 +153,7 @@ class TestPages:
     def test_pages__are_open_to_who_may_view_all(self, staff, rows):
         found = opened(staff(views()), rows)
 
-        writing = {"add", "delete", "pause", "resume", "begin", "bulk"}
+        writing = {"add", "delete", "pause", "resume", "begin", "bulk", "rotate", "test", "replay"}
         shown = {page.name for page in pages(rows) if page.name.rpartition("_")[2] not in writing}
         assert found == shown
 
@@ -158,6 +166,10 @@ class TestPages:
         mine = {f"embeddings_{permission}_{name}" for name in ("changelist", "change", "history")}
         mine |= {OVERVIEW, FAILURES} if permission == "embeddingtask" else set()
         assert found == mine
+
+
+# All that the form of a webhook endpoint asks for.
+ENDPOINT = {"name": "b", "url": "https://8.8.8.8/", "events": ["task.failed"], "is_enabled": "on"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +185,7 @@ def deeds(rows: dict[str, Any]) -> dict[str, Deed]:
     """Every way to change something that the pages offer, as somebody may craft it."""
     base = "/admin/embeddings"
     task, operation, batch = rows["embeddingtask"], rows["embeddingoperation"], rows["embeddingbatch"]
+    endpoint, delivery = rows["webhookendpoint"], rows["webhookdelivery"]
     token = {"token": str(uuid.uuid4())}
 
     def ticked(action: str, key: Any) -> dict[str, Any]:
@@ -224,6 +237,22 @@ def deeds(rows: dict[str, Any]) -> dict[str, Deed]:
         "call ticked again": Deed(
             "resume_providerstate", f"{base}/providerstate/", ticked("resume_providers", "default")
         ),
+        "add an endpoint": Deed("add_webhookendpoint", f"{base}/webhookendpoint/add/", {**ENDPOINT, "name": "new"}),
+        "change an endpoint": Deed("change_webhookendpoint", f"{base}/webhookendpoint/{endpoint}/change/", ENDPOINT),
+        "delete an endpoint": Deed(
+            "delete_webhookendpoint", f"{base}/webhookendpoint/{endpoint}/delete/", {"post": "yes"}
+        ),
+        "new secret": Deed("change_webhookendpoint", f"{base}/webhookendpoint/{endpoint}/rotate/", {}),
+        "send a test": Deed("change_webhookendpoint", f"{base}/webhookendpoint/{endpoint}/test/", {}),
+        "replay ticked": Deed(
+            "replay_webhookdelivery", f"{base}/webhookdelivery/", ticked("replay_deliveries", delivery)
+        ),
+        "replay here": Deed(
+            "replay_webhookdelivery", f"{base}/webhookdelivery/{delivery}/change/", {"_action": "replay_deliveries"}
+        ),
+        "replay since": Deed(
+            "replay_webhookdelivery", f"{base}/webhookendpoint/{endpoint}/replay/", {"since": "2020-01-01T00:00"}
+        ),
         "settings": Deed(
             "change_livesettings", f"{base}/livesettings/1/change/", {"batch_size": "17", "seen_at": rows["seen_at"]}
         ),
@@ -242,6 +271,10 @@ ACTIONS = [
     "set_pause",
     "resume_providerstate",
     "change_livesettings",
+    "add_webhookendpoint",
+    "change_webhookendpoint",
+    "delete_webhookendpoint",
+    "replay_webhookdelivery",
 ]
 
 

@@ -18,6 +18,8 @@ from embeddings.models import (
     EmbeddingOperation,
     ProviderState,
     Status,
+    WebhookDelivery,
+    WebhookEndpoint,
     WorkerStatus,
 )
 from tests.ledger_rows import make_task
@@ -48,6 +50,8 @@ def rows() -> None:
     pauses.pause("provider", "default", reason="a new key", by="bob")
     ProviderState.objects.create(alias="default", blocked_reason="circuit", failures_in_a_row=9)
     Alert.objects.create(kind="failed", message="Many tasks have failed.")
+    endpoint = WebhookEndpoint.objects.create(name="a", url="https://8.8.8.8/", events=["task.failed"], secret="whsec_")
+    WebhookDelivery.objects.create(endpoint=endpoint, kind="task.failed", payload={}, state="failed")
     now = timezone.now()
     WorkerStatus.objects.create(name="host.1", started_at=now, heartbeat_at=now, claimed=1)
 

@@ -13,9 +13,18 @@ from django.db.models import Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from embeddings import direct, ledger, metrics, stats, tally
+from embeddings import direct, histogram, ledger, metrics, stats, tally
 from embeddings.failure import Failure
-from embeddings.models import AuditEvent, EmbeddingTask, ProviderMinute, Status, TargetMinute, TaskAttempt
+from embeddings.models import (
+    AuditEvent,
+    EmbeddingTask,
+    ProviderMinute,
+    ProviderTotal,
+    Status,
+    TargetMinute,
+    TargetTotal,
+    TaskAttempt,
+)
 from embeddings.search import vectors
 from tests.integration import sessions
 from tests.integration.conftest import child_of, counts, dummy, wait_until
@@ -212,6 +221,27 @@ def test_hand_over__adds_to_what_is_there():
     traffic = stats.provider_traffic("default")
     assert (traffic.completed, traffic.inputs, traffic.tokens, traffic.cost) == (3, 6, 15, 0.75)
     assert stats.task_traffic().percentiles.p99 == pytest.approx(0.3184)
+
+
+def test_hand_over__adds_up_totals_that_outlive_the_minutes():
+    ended = (make_task().content_type_id, "embedding")
+    for seconds in (0.5, 3.0):
+        tally.completed("default", [(*ended, seconds)])
+        tally.failed("default", [(*ended, True)])
+        tally.called("default", inputs=2, tokens=30, cost=0.25, seconds=seconds, outcome="ok")
+        tally.called("default", inputs=1, tokens=0, cost=0.0, seconds=9.0, outcome="rate_limit")
+        metrics.hand_over(is_last=True)
+    TargetMinute.objects.all().delete()
+    ProviderMinute.objects.all().delete()
+
+    of_target, of_provider = TargetTotal.objects.get(), ProviderTotal.objects.get()
+
+    durations = histogram.merge([0, 0, 0, 0, 0, 0, 1], [0] * 9 + [1] + [0] * 12)
+    assert (of_target.target, of_target.completed, of_target.attempts_failed, of_target.failed) == (TARGET, 2, 2, 2)
+    assert (of_target.waiting, of_target.seconds) == (durations, 3.5)
+    assert (of_provider.requests, of_provider.failed, of_provider.rate_limited) == (4, 2, 2)
+    assert (of_provider.inputs, of_provider.tokens, float(of_provider.cost)) == (6, 60, 0.5)
+    assert (of_provider.latency, of_provider.seconds) == (durations, 3.5)
 
 
 def test_hand_over__adds_the_same_target_of_several_databases():

@@ -20,6 +20,7 @@ OTHERS: dict[str, Any] = {
     "WEBHOOK_PRIVATE_ADDRESSES": True,
     "QUEUE": "other",
     "WEBHOOK_QUEUE": "webhooks",
+    "METRICS_TOKEN": "a-token-of-a-test",
     "DATABASES": ("other",),
     "HEAD_START_SECONDS": {"high": 2, "normal": 1.5, "low": 1},
     **dict.fromkeys(
@@ -89,6 +90,18 @@ def test_current__every_key_can_be_set(key: str, settings: Any) -> None:
     assert changed == {key.lower(): OTHERS[key]}
 
 
+def test_current__shows_no_token(settings: Any) -> None:
+    settings.EMBEDDINGS = {"METRICS_TOKEN": "a-token-of-a-test"}
+    shown = repr(conf.current())
+    settings.EMBEDDINGS = {"METRICS_TOKEN": "a token"}
+
+    with pytest.raises(ConfigurationError) as caught:
+        conf.current()
+
+    assert "a-token" not in shown
+    assert "a token" not in str(caught.value)
+
+
 @pytest.mark.parametrize("key", ["BACKOFF_BASE_SECONDS", "CLEANUP_RETENTION_DAYS"])
 def test_current__zero_that_means_something(key: str, settings: Any) -> None:
     settings.EMBEDDINGS = {key: 0}
@@ -110,6 +123,9 @@ def test_current__databases_may_be_any_sequence(settings: Any) -> None:
         ({"batch_size": 5}, "no key 'batch_size'"),
         ({"ENABLED": "false"}, "'ENABLED'.* True or False, not 'false'"),
         ({"QUEUE_ENABLED": 0}, "'QUEUE_ENABLED'.* True or False, not 0"),
+        ({"METRICS_TOKEN": None}, "'METRICS_TOKEN'.* at least 16"),
+        ({"METRICS_TOKEN": "short"}, "'METRICS_TOKEN'.* at least 16"),
+        ({"METRICS_TOKEN": "with a space in it"}, "'METRICS_TOKEN'.* without spaces"),
         ({"QUEUE": ""}, "'QUEUE'.*RQ_QUEUES"),
         ({"QUEUE": 5}, "'QUEUE'.*RQ_QUEUES"),
         ({"DATABASES": "default"}, "'DATABASES'.* aliases"),

@@ -1,0 +1,43 @@
+"""What of the ledger's transitions is told to webhooks; without one that wants it, each costs what it always did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from embeddings import events, sql
+from embeddings.models import EmbeddingTask
+
+Kind = events.Kind
+
+
+def statement(name: str, ended: str, kind: events.Kind) -> str:
+    """A settling statement of `sql`, with what writes the events that are wanted of the rows of its part `ended`."""
+    return _statement(name, ended, kind, events.is_wanted(kind), events.is_wanted(Kind.BATCH_FINISHED))
+
+
+@cache
+def _statement(name: str, ended: str, kind: events.Kind, are_tasks_told: bool, are_batches_told: bool) -> str:
+    parts = []
+    if are_tasks_told:
+        parts.append(sql.load("tell_completed" if kind == Kind.TASK_COMPLETED else "tell_failed"))
+    if are_batches_told:
+        parts.append(sql.load("tell_batches"))
+    return sql.load(name).replace("{told}", "".join(parts)).replace("{ended}", ended)
+
+
+@contextmanager
+def ending(tasks: QuerySet[EmbeddingTask], using: str) -> Iterator[None]:
+    """Note, with what the block does to these tasks, that their batches may be finished by it."""
+    if not events.is_wanted(Kind.BATCH_FINISHED):
+        yield
+        return
+    with transaction.atomic(using=using):
+        found = tasks.order_by().exclude(batch_id=None).values_list("batch_id", flat=True).distinct()
+        batch_ids = list(found)
+        yield
+        events.touch_batches([key for key in batch_ids if key is not None], using=using)

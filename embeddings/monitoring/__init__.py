@@ -1,0 +1,1 @@
+"""What monitors read: metrics for Prometheus, and health checks. Needs prometheus-client and django-health-check."""
