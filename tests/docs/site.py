@@ -24,7 +24,7 @@ from tests.docs.shell import python_first
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
 # What a developer, or the test session, has exported.
-_OTHERS = ("EMBEDDING_", "DJANGO_", "SEMANTIC_", "OPENAI_", "TEST_", "PORT")
+_OTHERS = ("EMBEDDING_", "DJANGO_", "SEMANTIC_", "OPENAI_", "TEST_", "LOG_", "METRICS_", "PORT")
 _OPEN = "'pending', 'scheduled', 'rate_limited', 'processing'"
 _WAITING = f"SELECT count(*) FROM embeddings_embeddingtask WHERE status IN ({_OPEN})"
 

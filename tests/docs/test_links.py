@@ -15,8 +15,6 @@ COMING = {
     "api.md",
     "api-operations.md",
     "monitoring.md",
-    "openai-clients.md",
-    "scaling.md",
     "webhooks.md",
 }
 
