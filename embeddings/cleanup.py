@@ -102,7 +102,7 @@ def _forget_history() -> int:
 
 
 def _histories() -> Iterator[tuple[type[models.Model], str, int, str]]:
-    """(model, column of its time, days, database): attempts, the figures of each minute, webhooks' deliveries, entries of the audit log."""
+    """(model, column of its time, days, database): attempts, figures of each minute, deliveries, the audit log."""
     settings = conf.current()
     first = settings.databases[0]
     for using in settings.databases:

@@ -12,7 +12,7 @@ from embeddings.batching import estimate_tokens
 from embeddings.exceptions import InputRejected
 from embeddings.gathering.fetching import Fetch
 from embeddings.kept import Kept
-from embeddings.providers import Provider
+from embeddings.providers import Provider, get_provider
 from embeddings.text import SourceText
 
 __all__ = ["TextRefused", "gather"]
@@ -33,7 +33,8 @@ def gather(texts: Sequence[str], provider: Provider) -> list[Kept]:
     Equal texts are asked for once, kept ones not at all. No text is cut. Raises TextRefused or another ProviderError.
     Call it in no transaction: one would stay open while the provider is asked, and could roll back what is kept.
     """
-    live.refresh(max_age_seconds=live.PATIENT_SECONDS)
+    if live.refresh(max_age_seconds=live.PATIENT_SECONDS):
+        get_provider(provider.alias)  # Which gives the one in hand the quotas that are in force now.
     sources = [SourceText(text, provider) for text in texts]
     _refuse_long(texts, sources, provider)
     found = kept.find({source.fingerprint for source in sources})

@@ -26,7 +26,7 @@ class VectorField(serializers.Field[Any, Any, Any, Any]):
 
 
 class OpenAIEmbeddingsRequestSerializer(serializers.Serializer[Any]):
-    """Other parameters are ignored."""
+    """Other parameters, such as `user`, are ignored."""
 
     input = InputField(help_text="A text, or a list of texts; 300,000 tokens together at most. No token numbers.")
     model = serializers.CharField(help_text="An alias of EMBEDDING_PROVIDERS, or the model of one of them.")
@@ -34,7 +34,6 @@ class OpenAIEmbeddingsRequestSerializer(serializers.Serializer[Any]):
         choices=ENCODINGS, default="float", help_text="`base64`: of little-endian 32-bit floats."
     )
     dimensions = serializers.IntegerField(required=False, help_text="Those of the provider, or left out.")
-    user = serializers.CharField(required=False, help_text="Ignored.")
 
 
 class OpenAIUsageSerializer(serializers.Serializer[Any]):

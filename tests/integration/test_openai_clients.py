@@ -21,13 +21,14 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from drf_spectacular.generators import SchemaGenerator
 from rest_framework.authtoken.models import Token
 
-from embeddings import cleanup, pauses
+from embeddings import cleanup, live, pauses
 from embeddings.batching import estimate_tokens
 from embeddings.exceptions import TransientError
 from embeddings.gathering import way
-from embeddings.models import ProviderCall, ProviderState, TextVector
+from embeddings.models import ProviderCall, ProviderQuota, ProviderState, TextVector
 from embeddings.providers.base import Embedded
 from embeddings.providers.dummy import DummyProvider, vector
 from embeddings.providers.openai.numbers import number
@@ -273,6 +274,18 @@ def test_permission__is_needed(client, token) -> None:
     assert DummyProvider.calls == 0
 
 
+def test_authentication__by_session_needs_a_csrf_token(client, token) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(Token.objects.get(key=token).user)
+
+    read = browser.get("/v1/models")
+    posted = browser.post("/v1/embeddings", {"input": "words", "model": "default"}, content_type="application/json")
+
+    assert read.status_code == 200
+    assert (posted.status_code, posted.json()["error"]["code"]) == (403, "insufficient_permissions")
+    assert "CSRF" in posted.json()["error"]["message"]
+
+
 def test_authentication__without_the_app_of_tokens_says_what_to_install(settings) -> None:
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "rest_framework.authtoken"]
 
@@ -433,6 +446,15 @@ def test_quota__is_taken_and_said_when_it_is_used_up(client, settings) -> None:
     assert DummyProvider.calls == 1
 
 
+def test_quota__is_the_one_that_operators_have_set(client, monkeypatch) -> None:
+    monkeypatch.setattr(live, "PATIENT_SECONDS", 0.0)
+    ProviderQuota.objects.create(alias="default", requests_per_minute=1)
+    client.embeddings.create(input="one", model="default")
+
+    with pytest.raises(openai.RateLimitError):
+        client.embeddings.create(input="two", model="default")
+
+
 def test_quota__that_refills_soon_is_waited_for(client, settings, monkeypatch) -> None:
     monkeypatch.setattr(waits, "WINDOW_SECONDS", 2)
     settings.EMBEDDINGS = {**settings.EMBEDDINGS, "BATCH_SIZE": 1}
@@ -554,6 +576,16 @@ def test_models__are_aliases_and_model_ids(client, settings) -> None:
     assert client.models.retrieve("who/made-it").owned_by == "other"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("gpt-4")
+
+
+def test_schema__has_them() -> None:
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+
+    paths = {path: set(schema["paths"][path]) for path in schema["paths"] if path.startswith("/v1/")}
+    assert paths == {"/v1/embeddings": {"post"}, "/v1/models": {"get"}, "/v1/models/{name}": {"get"}}
+    assert {"bearerAuth": []} in schema["paths"]["/v1/embeddings"]["post"]["security"]
+    refused = schema["paths"]["/v1/embeddings"]["post"]["responses"]
+    assert set(refused) == {"200", "400", "401", "403", "404", "413", "429", "503"}
 
 
 # Behind a real server, with OpenAI's own answers.
