@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from embeddings import conf
+from embeddings.api.throttling import SpendingThrottle
 from embeddings.exceptions import ConfigurationError, ProviderError
 from embeddings.gathering import gather
 from embeddings.openai_api import answering, asking, catalogue, describing
@@ -24,7 +25,7 @@ ASKED = {"input": ["a red apple", "a ripe pear"], "model": "default"}
 # Nor does the project's ATOMIC_REQUESTS hold a transaction open while the provider is asked.
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class Embeddings(OpenAIView):
-    throttle_classes = []
+    throttle_classes = [SpendingThrottle]
 
     @extend_schema(
         operation_id="openai_embeddings_create",
