@@ -12,5 +12,3 @@ EMBEDDINGS = {
     # A busy machine takes its time to load the model for the first search of a process.
     "SEARCH_TIMEOUT_SECONDS": 30,
 }
-# Until the project itself has tokens.
-INSTALLED_APPS = list(dict.fromkeys([*INSTALLED_APPS, "rest_framework.authtoken"]))

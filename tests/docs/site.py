@@ -24,8 +24,9 @@ from tests.docs.shell import python_first
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
 # What a developer, or the test session, has exported.
-_OTHERS = ("EMBEDDING_", "DJANGO_", "SEMANTIC_", "OPENAI_", "TEST_", "PORT")
-_WAITING = "SELECT count(*) FROM embeddings_embeddingtask WHERE status NOT IN ('completed', 'empty')"
+_OTHERS = ("EMBEDDING_", "DJANGO_", "SEMANTIC_", "OPENAI_", "TEST_", "LOG_", "METRICS_", "PORT")
+_OPEN = "'pending', 'scheduled', 'rate_limited', 'processing'"
+_WAITING = f"SELECT count(*) FROM embeddings_embeddingtask WHERE status IN ({_OPEN})"
 
 
 @dataclass
@@ -46,6 +47,13 @@ class Site:
         self._start("worker", "manage.py", "rqworker", "embeddings", "--verbosity", "0")
         self._wait(lambda: addresses.answers(port))
         self._wait(lambda: self._waiting() == 0)
+
+    def tidy(self) -> None:
+        """Return once nothing is open; what a page has left failed, cancelled, paused or asked for is gone."""
+        self._wait(lambda: self._waiting() == 0)
+        with psycopg.connect(self.environment["DATABASE_URL"]) as connection:
+            connection.execute("DELETE FROM embeddings_embeddingtask WHERE status IN ('failed', 'cancelled')")
+            connection.execute("TRUNCATE embeddings_pause, embeddings_webhookendpoint CASCADE")
 
     def end(self) -> None:
         for process in self._processes:

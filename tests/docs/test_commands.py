@@ -15,7 +15,7 @@ from tests.docs.site import Site
 
 # A project of one's own is where these are done, in this order: test_own_project.py does.
 OWN_PROJECT = ("docs/quick-start.md", "docs/others-models.md", "docs/testing.md", "docs/removing.md")
-PAGE_SECONDS = 120
+PAGE_SECONDS = 240
 
 
 def commands_of(page: Path) -> list[Command]:
@@ -25,8 +25,11 @@ def commands_of(page: Path) -> list[Command]:
 RUN = [page for page in PAGES if commands_of(page) and name_of(page) not in OWN_PROJECT]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_commands__end_as_the_page_says(page: Path, site: Site) -> None:
+    site.tidy()
+
     ended = shell.run(commands_of(page), folder=ROOT, environment=site.environment, seconds=PAGE_SECONDS)
 
     wrong = [explain(page, each) for each in ended if not each.is_right]

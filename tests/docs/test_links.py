@@ -14,10 +14,7 @@ INDEX = ROOT / "docs" / "README.md"
 COMING = {
     "api.md",
     "api-operations.md",
-    "command-line.md",
     "monitoring.md",
-    "openai-clients.md",
-    "scaling.md",
     "webhooks.md",
 }
 
