@@ -31,6 +31,7 @@ def main() -> int:
     _scrape(client)  # The first opens connections.
     with CaptureQueriesContext(connection) as captured:
         _scrape(client)
+        queries = len(captured)  # now: the next request forgets them
     timings = []
     busy_from = time.process_time() + _database_seconds()
     for _ in range(options.times):
@@ -44,7 +45,7 @@ def main() -> int:
     sys.stdout.write(
         f"{options.tasks:,} tasks, {options.times} scrapes: median {statistics.median(timings):.1f} ms, "
         f"p95 {p95:.1f} ms, longest {timings[-1]:.1f} ms, of which the processors were busy {busy:.1f} ms; "
-        f"{len(captured)} queries, {lines} lines.\n"
+        f"{queries} queries, {lines} lines.\n"
     )
     return 1 if p95 > LIMIT_MS else 0
 
