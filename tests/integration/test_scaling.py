@@ -83,10 +83,10 @@ def supervise(workers: Workers) -> Supervise:
 def test_embedding_workers__are_more_under_a_backlog_and_fewer_when_idle(supervise, workers):
     supervisor = supervise("--target-seconds", "2", "--idle-seconds", "0.5")
 
-    make_posts(80)
+    make_posts(150)
 
-    wait_until(lambda: len(children(supervisor)) == 4)
-    wait_until(lambda: counts() == {"completed": 80}, seconds=60)
+    wait_until(lambda: len(children(supervisor)) == 4, seconds=60)
+    wait_until(lambda: counts() == {"completed": 150}, seconds=60)
     wait_until(lambda: len(children(supervisor)) == 1)
     assert re.search(r"1 -> 2 workers: .* tasks wait, which one worker at .* ends in about", workers.output())
     assert "4 -> 3 workers: nothing waits" in workers.output()
