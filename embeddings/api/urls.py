@@ -2,20 +2,23 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from embeddings.api import base, batches, operations, queue, search, tasks, texts
+from embeddings.api import base, batches, bulk, entities, operations, queue, search, tasks, texts
 
 app_name = "embeddings-api"
 urlpatterns = [
     path("queue/status/", queue.QueueStatus.as_view(), name="queue-status"),
     path("tasks/", tasks.TaskList.as_view(), name="task-list"),
+    path("tasks/bulk/", bulk.TaskBulk.as_view(), name="task-bulk"),
     path("tasks/<int:task_id>/", tasks.TaskDetail.as_view(), name="task-detail"),
     path("tasks/<int:task_id>/retry/", tasks.TaskRetry.as_view(), name="task-retry"),
     path("tasks/<int:task_id>/cancel/", tasks.TaskCancel.as_view(), name="task-cancel"),
+    path("entities/<str:model>/<path:object_id>/", entities.Entity.as_view(), name="entity-detail"),
     path("texts/", texts.Texts.as_view(), name="text-list"),
     path("texts/<int:task_id>/", texts.Text.as_view(), name="text-detail"),
     path("batches/", batches.BatchList.as_view(), name="batch-list"),
     path("batches/<int:batch_id>/", batches.BatchDetail.as_view(), name="batch-detail"),
     path("batches/<int:batch_id>/retry/", batches.BatchRetry.as_view(), name="batch-retry"),
+    path("batches/<int:batch_id>/roll-back/", batches.BatchRollBack.as_view(), name="batch-roll-back"),
     path("operations/", operations.OperationList.as_view(), name="operation-list"),
     path("operations/<int:operation_id>/", operations.OperationDetail.as_view(), name="operation-detail"),
     path("operations/<int:operation_id>/stop/", operations.OperationStop.as_view(), name="operation-stop"),
