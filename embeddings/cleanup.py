@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import ExpressionWrapper, Q, QuerySet
 from django.db.models.functions import Now
 
-from embeddings import conf, direct, model_ids
+from embeddings import conf, direct, idempotency, model_ids
 from embeddings.models import (
     Alert,
     AuditEvent,
@@ -37,10 +37,11 @@ def clean_up(days: int | None = None) -> int:
     """Delete requests, direct texts, vectors of texts that no object has, alerts that are over, ended workers and
     operations, emptied batches and models without vectors.
 
-    They go when they are older than `days` (default: the setting; 0 keeps all). Histories go by ages of their own, and
-    first. Returns how many; where these are MOST or more, the rest is left for the next time.
+    They go when they are older than `days` (default: the setting; 0 keeps all). Histories, and
+    answers to calls of the API, go by ages of their own, and first. Returns how many; where these are MOST or more, the
+    rest is left for the next time.
     """
-    deleted = _forget_history()
+    deleted = _forget_history() + _delete(idempotency.expired())
     if deleted >= MOST:
         return deleted
     return deleted + _forget_work(days)

@@ -35,9 +35,13 @@ class EmbeddingsView(APIView):
             raise exceptions.AuthenticationFailed("There is no such user.") from exc
 
 
-# Nor does the project's ATOMIC_REQUESTS hold a transaction open while a provider is asked.
+# The project's ATOMIC_REQUESTS would hold a transaction open while a provider is asked, and hide a claimed key.
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
-class SpendingView(EmbeddingsView):
+class CreatingView(EmbeddingsView):
+    """Base of the views that begin or make something; they commit by themselves."""
+
+
+class SpendingView(CreatingView):
     """Base of the views that ask a provider while the caller waits."""
 
     throttle_classes = [*EmbeddingsView.throttle_classes, SpendingThrottle]

@@ -1,4 +1,4 @@
-"""Batches: their progress, and their failed tasks tried again."""
+"""Batches: their progress, their failed tasks tried again, what waits cancelled."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ from embeddings.api import permissions
 from embeddings.api.base import EmbeddingsView
 from embeddings.api.describing import INVALID, MISSING, REFUSED, TAG, answer
 from embeddings.api.pagination import Newest
-from embeddings.api.progress import EmbeddingBatchSerializer, EmbeddingRetriedSerializer, attach_progress
+from embeddings.api.progress import (
+    EmbeddingBatchSerializer,
+    EmbeddingRetriedSerializer,
+    EmbeddingRolledBackSerializer,
+    attach_progress,
+)
 from embeddings.models import EmbeddingBatch
+
+ROLLED_BACK = answer("EmbeddingBatchRolledBackAnswer", EmbeddingRolledBackSerializer())
 
 
 class BatchList(EmbeddingsView, generics.ListAPIView[EmbeddingBatch]):
@@ -81,3 +88,23 @@ class BatchRetry(BatchView):
     def post(self, request: Request, batch_id: int) -> Response:
         changed = operations.retry_failed(self.batch(batch_id), by=request.user.get_username())
         return Response({"success": True, "data": EmbeddingRetriedSerializer(changed).data})
+
+
+class BatchRollBack(BatchView):
+    required_permission = permissions.CANCEL
+
+    @extend_schema(
+        operation_id="embeddings_batches_roll_back",
+        summary="Cancel what waits for a batch alone",
+        description="What is done stays done, and what somebody else has asked for too is left.",
+        tags=[TAG],
+        request=None,
+        responses={
+            200: answer("EmbeddingBatchRolledBackAnswer", EmbeddingRolledBackSerializer()),
+            **REFUSED,
+            **MISSING,
+        },
+    )
+    def post(self, request: Request, batch_id: int) -> Response:
+        changed = operations.roll_back(self.batch(batch_id), by=request.user.get_username())
+        return Response({"success": True, "data": EmbeddingRolledBackSerializer(changed).data})

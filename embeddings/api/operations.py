@@ -11,28 +11,38 @@ from rest_framework.response import Response
 
 from embeddings import operations
 from embeddings.api import permissions, problems
-from embeddings.api.base import EmbeddingsView
+from embeddings.api.base import CreatingView, EmbeddingsView
 from embeddings.api.describing import CONFLICT, INVALID, MISSING, REFUSED, TAG, answer
+from embeddings.api.idempotency import ONCE, PARAMETER, idempotent
 from embeddings.api.pagination import Newest
 from embeddings.api.progress import (
     EmbeddingBeginSerializer,
     EmbeddingOperationSerializer,
+    EmbeddingPreviewSerializer,
     EmbeddingStopSerializer,
     attach_batches,
 )
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import EmbeddingOperation
+from embeddings.stats import Preview
 
 BEGIN = {"regenerate": operations.regenerate, "requeue": operations.requeue}
 OPERATION = answer("EmbeddingOperationAnswer", EmbeddingOperationSerializer())
+PREVIEW = answer("EmbeddingPreviewAnswer", EmbeddingPreviewSerializer())
 
 
-def _answer(operation: EmbeddingOperation, status: int = 200) -> Response:
+def counted(preview: Preview) -> Response:
+    """What an operation would come to."""
+    return Response({"success": True, "data": EmbeddingPreviewSerializer(preview).data})
+
+
+def shown(operation: EmbeddingOperation, status: int = 200) -> Response:
+    """An operation as it is now."""
     attach_batches([operation])
     return Response({"success": True, "data": EmbeddingOperationSerializer(operation).data}, status=status)
 
 
-class OperationList(EmbeddingsView, generics.ListAPIView[EmbeddingOperation]):
+class OperationList(CreatingView, generics.ListAPIView[EmbeddingOperation]):
     queryset = EmbeddingOperation.objects.all()
     serializer_class = EmbeddingOperationSerializer
     pagination_class = Newest
@@ -57,21 +67,26 @@ class OperationList(EmbeddingsView, generics.ListAPIView[EmbeddingOperation]):
         summary="Begin an operation on all rows of a model",
         description=(
             "Answers at once; workers do it, page by page. `regenerate` makes every vector anew, `requeue` those that "
-            "are missing, stale or failed. If one of the same kind runs on the model already, that one is the answer."
+            "are missing, stale or failed. With `dryRun` it is only counted. If one of the same kind runs on the model "
+            "already, that one is the answer."
         ),
         tags=[TAG],
+        parameters=[PARAMETER],
         request=EmbeddingBeginSerializer,
-        responses={202: OPERATION, **INVALID, **REFUSED},
+        responses={200: PREVIEW, 202: OPERATION, **INVALID, **REFUSED, **ONCE},
     )
+    @idempotent
     def post(self, request: Request) -> Response:
         wanted = EmbeddingBeginSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        begin: Any = BEGIN[wanted.validated_data["kind"]]
+        kind, model = wanted.validated_data["kind"], wanted.validated_data["model"]
         try:
-            operation = begin(wanted.validated_data["model"], by=request.user.get_username())
+            if wanted.validated_data["dryRun"]:
+                return counted(operations.preview(kind, model))
+            begin: Any = BEGIN[kind]
+            return shown(begin(model, by=request.user.get_username()), 202)
         except ConfigurationError as exc:
             raise problems.Impossible(str(exc)) from exc
-        return _answer(operation, 202)
 
     def paginate_queryset(self, queryset: Any) -> Any:
         page: Any = super().paginate_queryset(queryset)
@@ -100,7 +115,7 @@ class OperationDetail(OperationView):
         responses={200: OPERATION, **REFUSED, **MISSING},
     )
     def get(self, request: Request, operation_id: int) -> Response:
-        return _answer(self.operation(operation_id))
+        return shown(self.operation(operation_id))
 
 
 class OperationStop(OperationView):
@@ -128,4 +143,4 @@ class OperationStop(OperationView):
         operations.stop(operation, cancel=cancel, by=request.user.get_username())
         if not was_open and not cancel:
             raise problems.Conflict(f"Operation {operation.pk} is {operation.get_state_display()} already.")
-        return _answer(operation)
+        return shown(operation)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404
 from rest_framework import exceptions, status, views
 from rest_framework.response import Response
@@ -119,7 +119,9 @@ def messages(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 def _path(path: str, key: Any, value: Any) -> str:
     """One step further. Keys of lists are places; the place of a plain value says less than the message does."""
-    if key == api_settings.NON_FIELD_ERRORS_KEY or (isinstance(key, int) and not isinstance(value, dict)):
+    if key in {api_settings.NON_FIELD_ERRORS_KEY, NON_FIELD_ERRORS}:
+        return path
+    if isinstance(key, int) and not isinstance(value, dict):
         return path
     step = str(key + 1) if isinstance(key, int) else key
     return f"{path}.{step}".lstrip(".")

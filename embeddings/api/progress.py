@@ -81,6 +81,19 @@ class EmbeddingBeginSerializer(serializers.Serializer[Any]):
 
     kind = serializers.ChoiceField(choices=["regenerate", "requeue"])
     model = serializers.CharField(max_length=255, help_text="As `app.model`, or `app.model.field`.")
+    dryRun = serializers.BooleanField(default=False, help_text="True: only count what it would come to.")
+
+
+class EmbeddingPreviewSerializer(serializers.Serializer[Any]):
+    """What an operation would come to."""
+
+    rows = serializers.IntegerField(allow_null=True, help_text="What it would change; null if nobody has counted.")
+    isAtLeast = serializers.BooleanField(source="is_at_least", help_text="True: counting stopped there.")
+    isEstimate = serializers.BooleanField(source="is_estimate", help_text="True: by the last census.")
+    parts = serializers.DictField(child=serializers.IntegerField(), help_text="The same by status, or condition.")
+    others = serializers.IntegerField(help_text="Tasks that match too, but are in no state for it.")
+    tokens = serializers.IntegerField(allow_null=True, help_text="Estimated; null if unknown.")
+    cost = serializers.FloatField(allow_null=True, help_text="In US dollars, estimated; null if unknown.")
 
 
 class EmbeddingStopSerializer(serializers.Serializer[Any]):
@@ -94,6 +107,13 @@ class EmbeddingRetriedSerializer(serializers.Serializer[Any]):
 
     changed = serializers.IntegerField(help_text="Tasks that will be tried again.")
     skipped = serializers.IntegerField(help_text="Failed tasks that somebody else was just changing.")
+
+
+class EmbeddingRolledBackSerializer(serializers.Serializer[Any]):
+    """What a roll-back did."""
+
+    changed = serializers.IntegerField(help_text="Tasks that were cancelled.")
+    skipped = serializers.IntegerField(help_text="Tasks that are done, in hand, or wanted by somebody else too.")
 
 
 def attach_progress(batches: Sequence[Any]) -> None:

@@ -20,6 +20,9 @@ class EmbeddingTaskErrorSerializer(serializers.Serializer[EmbeddingTask]):
         source="error_kind", help_text="`rate_limit`, `transient`, `input`, `configuration` or `crash`."
     )
     message = serializers.CharField(source="error_message")
+    signature = serializers.CharField(
+        source="error_signature", help_text="The message without what differs from task to task; may be empty."
+    )
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         """With `class`, which Python does not take as the name of an attribute."""
@@ -62,6 +65,48 @@ class EmbeddingTaskSerializer(serializers.ModelSerializer[EmbeddingTask]):
     @extend_schema_field(EmbeddingTaskErrorSerializer(allow_null=True))
     def get_error(self, task: EmbeddingTask) -> dict[str, str] | None:
         return dict(EmbeddingTaskErrorSerializer(task).data) if task.error_kind else None
+
+
+class EmbeddingTaskEventSerializer(serializers.Serializer[Any]):
+    """Something that happened to a task. What does not apply is empty or null."""
+
+    at = serializers.DateTimeField()
+    what = serializers.CharField(help_text="`attempt 2`, `in hand`, or what somebody did in the admin.")
+    outcome = serializers.CharField(help_text="Of an attempt.")
+    number = serializers.IntegerField(allow_null=True, help_text="Of the attempt.")
+    worker = serializers.CharField()
+    seconds = serializers.FloatField(allow_null=True, help_text="From the claim to the end.")
+    tokens = serializers.IntegerField(allow_null=True)
+    error = serializers.CharField()
+    by = serializers.CharField(help_text="The name of the user.")
+
+
+class EmbeddingTaskDetailSerializer(EmbeddingTaskSerializer):
+    """One task, with what happened to it."""
+
+    timeline = EmbeddingTaskEventSerializer(many=True, read_only=True, help_text="Newest first.")
+
+    class Meta(EmbeddingTaskSerializer.Meta):
+        fields: Any = (*EmbeddingTaskSerializer.Meta.fields, "timeline")
+        read_only_fields: Any = fields
+
+
+class EmbeddingEntityTargetSerializer(serializers.Serializer[Any]):
+    """One embedded field of an object, or its text that is split."""
+
+    field = serializers.CharField()
+    status = serializers.ChoiceField(Status.choices, allow_null=True, help_text="Null: there is no task for it.")
+    taskId = serializers.IntegerField(allow_null=True)
+    isStored = serializers.BooleanField(help_text="False: the object waits in this task to be stored with its vector.")
+    error = EmbeddingTaskErrorSerializer(allow_null=True)
+
+
+class EmbeddingEntitySerializer(serializers.Serializer[Any]):
+    """How far the vectors of one object are."""
+
+    model = serializers.CharField(help_text="As `app.model`.")
+    objectId = serializers.CharField()
+    targets = EmbeddingEntityTargetSerializer(many=True)
 
 
 class EmbeddingQueueStatusSerializer(serializers.Serializer[Any]):

@@ -10,7 +10,7 @@ from rest_framework import exceptions, generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from embeddings import operations
+from embeddings import operations, stats
 from embeddings.api import filters, permissions, problems, serializers
 from embeddings.api.base import EmbeddingsView
 from embeddings.api.describing import CONFLICT, INVALID, MISSING, REFUSED, TAG, TOO_SLOW, answer
@@ -79,16 +79,18 @@ class TaskDetail(TaskView):
     @extend_schema(
         operation_id="embeddings_tasks_read",
         summary="One task",
-        description="How far one object's embedding is, and what went wrong.",
+        description="How far one object's embedding is, what went wrong, and its latest attempts.",
         tags=[TAG],
         responses={
-            200: answer("EmbeddingTaskAnswer", serializers.EmbeddingTaskSerializer()),
+            200: answer("EmbeddingTaskAnswer", serializers.EmbeddingTaskDetailSerializer()),
             **REFUSED,
             **MISSING,
         },
     )
     def get(self, request: Request, task_id: int) -> Response:
-        return Response({"success": True, "data": serializers.EmbeddingTaskSerializer(self.task(task_id)).data})
+        task: Any = self.task(task_id)
+        task.timeline = stats.timeline(task)
+        return Response({"success": True, "data": serializers.EmbeddingTaskDetailSerializer(task).data})
 
 
 class TaskRetry(TaskView):

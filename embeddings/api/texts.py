@@ -13,6 +13,7 @@ from embeddings import direct
 from embeddings.api import permissions, serializers
 from embeddings.api.base import EmbeddingsView, SpendingView
 from embeddings.api.describing import INVALID, MISSING, REFUSED, TAG, THROTTLED, UNAVAILABLE, answer
+from embeddings.api.idempotency import ONCE, PARAMETER, idempotent
 from embeddings.api.problems import Unavailable
 from embeddings.exceptions import ConfigurationError, InputRejected, ProviderError
 from embeddings.failure import Failure
@@ -30,12 +31,14 @@ class Texts(SpendingView):
         summary="Embed a text, now or in the background",
         description="Now: the answer has the vector. In the background: it has the id of a task, to be read later.",
         tags=[TAG],
+        parameters=[PARAMETER],
         request=serializers.EmbeddingTextRequestSerializer,
         responses={
             200: answer("EmbeddingVectorAnswer", serializers.EmbeddingVectorSerializer()),
             202: answer("EmbeddingTextQueuedAnswer", serializers.EmbeddingTextQueuedSerializer()),
             **INVALID,
             **REFUSED,
+            **ONCE,
             **THROTTLED,
             **UNAVAILABLE,
         },
@@ -44,6 +47,7 @@ class Texts(SpendingView):
             OpenApiExample("In the background", value=QUEUED, response_only=True, status_codes=["202"]),
         ],
     )
+    @idempotent
     def post(self, request: Request) -> Response:
         wanted = serializers.EmbeddingTextRequestSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)

@@ -9,6 +9,7 @@ from rest_framework.test import APIClient
 
 API = "/api/embeddings/"
 VIEW, RETRY, CANCEL = "view_embeddingtask", "retry_embeddingtask", "cancel_embeddingtask"
+CLEAR = "clear_embeddingtask"
 
 
 def client_of(user: User, *codenames: str) -> APIClient:

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.test import Client
+from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from embeddings.models import EmbeddingTask, Status
@@ -74,6 +75,32 @@ class TestPermissions:
         task.refresh_from_db()
         assert problem(response, 403)[0] == "permission_denied"
         assert task.status == Status.FAILED
+
+
+class TestTokens:
+    def client(self, key: str) -> APIClient:
+        return APIClient(headers={"authorization": f"Token {key}"})
+
+    def test_token__made_in_the_admin_is_its_users(self, admin_client, user):
+        user.user_permissions.set(Permission.objects.filter(codename=VIEW))
+        admin_client.post("/admin/authtoken/tokenproxy/add/", {"user": user.pk})
+        client = self.client(Token.objects.get(user=user).key)
+
+        assert get(client, "tasks/")["results"] == []
+        assert problem(client.post(f"{API}tasks/1/retry/"), 403)[0] == "permission_denied"
+
+    def test_token__is_made_by_superusers_only(self, client, user):
+        user.is_staff = True
+        user.save()
+        client.force_login(user)
+
+        assert client.post("/admin/authtoken/tokenproxy/add/", {"user": user.pk}).status_code == 403
+
+    @pytest.mark.parametrize("key", ["x", "x y", ""])
+    def test_token__that_is_none(self, key):
+        response = self.client(key).get(f"{API}tasks/")
+
+        assert problem(response, response.status_code)[0] == "authentication_failed"
 
 
 class TestQueueStatus:

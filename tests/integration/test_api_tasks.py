@@ -10,10 +10,11 @@ from rest_framework.test import APIClient
 
 from embeddings import exceptions
 from embeddings.api import filters, tasks
-from embeddings.models import EmbeddingBatch, EmbeddingTask, Status
-from tests.integration.api_clients import API, CANCEL, RETRY, VIEW, get, problem
+from embeddings.models import EmbeddingBatch, EmbeddingOperation, EmbeddingTask, Status
+from embeddings.task_filter import TaskFilter
+from tests.integration.api_clients import API, CANCEL, CLEAR, RETRY, VIEW, get, problem
 from tests.ledger_rows import make_task
-from tests.testapp.models import Receipt
+from tests.testapp.models import Receipt, Word
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +45,7 @@ class TestTasks:
             "truncated": False,
             "batch": batch.pk,
             "error": None,
+            "timeline": [],
         }
         assert set(times) == {"created_at", "updated_at", "available_at", "claimed_at", "completed_at"}
         assert times["completed_at"].endswith("Z")
@@ -54,7 +56,12 @@ class TestTasks:
 
         error = get(api(VIEW), f"tasks/{task.pk}/")["error"]
 
-        assert error == {"kind": "input", "class": "InputRejected", "message": "The provider refused a text."}
+        assert error == {
+            "kind": "input",
+            "class": "InputRejected",
+            "message": "The provider refused a text.",
+            "signature": "",
+        }
 
     @pytest.mark.parametrize("key", [987654, 10**30])
     def test_detail__of_no_task(self, api, key):
@@ -212,3 +219,117 @@ class TestOperations:
         task = make_task(Status.FAILED)
 
         assert problem(api(RETRY).get(f"{API}tasks/{task.pk}/retry/"), 405)[0] == "method_not_allowed"
+
+
+class TestBulk:
+    def bulk(self, client: APIClient, **body: Any) -> Any:
+        return client.post(f"{API}tasks/bulk/", body, format="json")
+
+    def test_bulk__counts_and_changes_nothing_unless_told(self, api):
+        failed, _ = make_task(Status.FAILED), make_task(Status.COMPLETED)
+
+        response = self.bulk(api(VIEW, RETRY), action="retry", filter={"model": "testapp.post"})
+
+        failed.refresh_from_db()
+        data = response.json()["data"]
+        assert (response.status_code, data["rows"], data["parts"]) == (200, 1, {"failed": 1})
+        assert failed.status == Status.FAILED
+        assert not EmbeddingOperation.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("action", "values"),
+        [
+            ("retry", {"status": ["failed"], "model": "testapp.Post", "error_kind": "input"}),
+            ("cancel", {"status": ["pending", "scheduled"], "field": "embedding", "provider": "default"}),
+            ("clear", {"error_signature": "input: x"}),
+        ],
+    )
+    def test_bulk__begins_an_operation_with_the_filter(self, api, action, values):
+        response = self.bulk(api(VIEW, RETRY, CANCEL, CLEAR), action=action, filter=values, dryRun=False)
+
+        operation = EmbeddingOperation.objects.get()
+        wanted = TaskFilter.from_json(operation.parameters["filter"])
+        assert (response.status_code, response.json()["data"]["id"]) == (202, operation.pk)
+        assert (operation.kind, operation.by) == (action, "reader")
+        assert set(wanted.statuses) == set(values.get("status", ["failed"]))
+        assert wanted.error_signature == values.get("error_signature", "")
+        assert (wanted.content_type_id is not None) == ("model" in values)
+
+    @pytest.mark.parametrize("body", [{}, {"filter": {}}, {"all": False}])
+    def test_bulk__of_everything_must_be_said(self, api, body):
+        response = self.bulk(api(VIEW, RETRY), action="retry", dryRun=False, **body)
+
+        assert problem(response, 400)[1].startswith("The filter is empty, which means every task")
+        assert not EmbeddingOperation.objects.exists()
+
+    def test_bulk__of_everything(self, api):
+        assert self.bulk(api(VIEW, RETRY), action="retry", all=True, dryRun=False).status_code == 202
+
+    @pytest.mark.parametrize(
+        ("values", "said"),
+        [
+            ({"stauts": ["failed"]}, "filter: There is no filter 'stauts'; there are status, model, field, "),
+            ({"status": []}, "filter.status: This selection may not be empty."),
+            ({"status": "failed"}, "filter.status: Expected a list of items"),
+            ({"model": "auth.user"}, "filter.model: No embedded model"),
+            ({"batch": 2**70}, "filter.batch: Ensure this value is less"),
+            ({"worker": "a", "status": ["failed"]}, "filter: No task matches"),
+            ([], "filter: Invalid data."),
+        ],
+    )
+    def test_bulk__says_what_is_wrong_with_a_filter(self, api, values, said):
+        code, message = problem(self.bulk(api(VIEW, RETRY), action="retry", filter=values, dryRun=False), 400)
+
+        assert code == "invalid"
+        assert message.startswith(said)
+        assert not EmbeddingOperation.objects.exists()
+
+    @pytest.mark.parametrize("action", ["retry", "cancel", "clear"])
+    def test_bulk__needs_the_permission_for_the_action(self, api, action):
+        others = {RETRY, CANCEL, CLEAR} - {f"{action}_embeddingtask"}
+
+        response = self.bulk(api(VIEW, *others), action=action, all=True, dryRun=False)
+
+        assert problem(response, 403)[1] == f"This needs the permission embeddings.{action}_embeddingtask."
+
+    def test_bulk__that_no_worker_would_do(self, api, settings):
+        settings.EMBEDDINGS = {**settings.EMBEDDINGS, "QUEUE_ENABLED": False}
+
+        response = self.bulk(api(VIEW, RETRY), action="retry", all=True, dryRun=False)
+
+        assert problem(response, 400)[0] == "impossible"
+
+
+class TestEntity:
+    def test_entity__has_every_target(self, api):
+        failed = make_task(Status.FAILED, model=Receipt, object_id="7", field="text_embedding")
+        make_task(model=Receipt, object_id="8", field="text_embedding")
+
+        data = get(api(VIEW), "entities/testapp.Receipt/007/")
+
+        assert (data["model"], data["objectId"]) == ("testapp.receipt", "7")
+        merchant, text = data["targets"]
+        assert merchant == {
+            "field": "merchant_embedding",
+            "status": None,
+            "taskId": None,
+            "isStored": True,
+            "error": None,
+        }
+        assert (text["field"], text["status"], text["taskId"]) == ("text_embedding", "failed", failed.pk)
+        assert text["error"]["kind"] == "input"
+
+    def test_entity__whose_key_has_slashes(self, api):
+        make_task(model=Word, object_id="and/or")
+
+        assert get(api(VIEW), "entities/testapp.word/and/or/")["objectId"] == "and/or"
+
+    @pytest.mark.parametrize("path", ["testapp.post/9", "testapp.post/x", "testapp.word/%00", "testapp.memo/1"])
+    def test_entity__without_a_task(self, api, path):
+        code, message = problem(api(VIEW).get(f"{API}entities/{path}/"), 404)
+
+        assert (code, message.startswith("There is no task of testapp.")) == ("not_found", True)
+
+    @pytest.mark.parametrize("model", ["auth.user", "nothing", "%00"])
+    def test_entity__of_no_embedded_model(self, api, model):
+        assert "write app.model" in problem(api(VIEW).get(f"{API}entities/{model}/1/"), 404)[1]

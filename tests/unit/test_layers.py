@@ -23,7 +23,7 @@ ROWS: list[set[str]] = [
     {"registry", "context"},
     {"fields", "text", "payload"},
     {"pauses"},
-    {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts", "kept"},
+    {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts", "kept", "idempotency"},
     {"live"},
     {"writer", "chunking.rows", "census", "task_filter"},
     {"pipeline.unboxing"},
