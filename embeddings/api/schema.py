@@ -6,6 +6,8 @@ from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
 
+from embeddings.api.examples import EXAMPLES
+
 # {status: (code, message, when)} of what every operation may answer …
 ALWAYS = {
     "400": ("invalid", "q: Null characters are not allowed.", "A parameter, or the body, cannot be used."),
@@ -30,7 +32,16 @@ class EmbeddingsSchema(AutoSchema):
         known |= THROTTLED if self.view.throttle_classes else {}
         answers = {status: _answer(*problem) for status, problem in known.items()} | operation["responses"]
         operation["responses"] = dict(sorted(answers.items()))
+        _show(operation, EXAMPLES.get(operation["operationId"], {}))
         return operation
+
+
+def _show(operation: dict[str, Any], examples: dict[str, Any]) -> None:
+    """Add an example to each good answer, and to what is sent, that has none yet."""
+    parts = {"request": operation.get("requestBody", {}), **operation["responses"]}
+    for name, value in examples.items():
+        for content in parts.get(name, {}).get("content", {}).values():
+            content.setdefault("examples", {"Example": {"value": value}})
 
 
 def _answer(code: str, message: str, description: str) -> dict[str, Any]:

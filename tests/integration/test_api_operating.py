@@ -161,7 +161,7 @@ def test_health__well(client):
     }
 
 
-def test_health__down_is_503_with_the_same_body(client):
+def test_health__down_is_503_with_the_same_body(client, caplog):
     make_task(Status.PENDING)
 
     response = client.get(f"{API}health/")
@@ -171,6 +171,7 @@ def test_health__down_is_503_with_the_same_body(client):
     assert (data["level"], data["healthy"], data["waiting"], data["workers"]) == ("down", False, 1, 0)
     assert data["sentence"] == "Nothing is working: no worker is alive, and 1 task waits."
     assert data["advice"] == "Start one: manage.py rqworker embeddings"
+    assert caplog.records == []  # an error is mailed to ADMINS
 
 
 @pytest.mark.parametrize(("failed", "is_healthy"), [(99, True), (100, False)])

@@ -28,7 +28,7 @@ class ReceiptSerializer(serializers.ModelSerializer):
     """A receipt. `items` are all of its lines in their order: a line that a change leaves out is deleted."""
 
     items = ReceiptItemSerializer(many=True, required=False, max_length=MAX_ITEMS)
-    uploaded_by = serializers.CharField(source="uploaded_by.username", read_only=True, default=None, allow_null=True)
+    uploaded_by = serializers.SerializerMethodField(help_text="The name of a user; null if a program added it.")
     url = serializers.CharField(source="get_absolute_url", read_only=True)
     merchant_embedding = StatusField("merchant_embedding")
     text_embedding = StatusField("text_embedding")
@@ -49,6 +49,9 @@ class ReceiptSerializer(serializers.ModelSerializer):
             "merchant_embedding",
             "text_embedding",
         )
+
+    def get_uploaded_by(self, receipt: Receipt) -> str | None:
+        return receipt.uploaded_by and receipt.uploaded_by.get_username()
 
     def validate_items(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Lines of a new receipt have no ids; those of a changed one are its own, each once."""

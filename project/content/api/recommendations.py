@@ -33,16 +33,18 @@ class RecommendationSerializer(serializers.ModelSerializer):
 
     url = serializers.CharField(source="get_absolute_url", read_only=True)
     embedding = StatusField()
-    score = serializers.FloatField(
-        read_only=True, default=None, allow_null=True, help_text="Of a search: larger is better."
-    )
-    found_by = serializers.CharField(
-        read_only=True, default=None, allow_null=True, help_text="Of a search: `semantic`, `keyword` or `both`."
-    )
+    score = serializers.SerializerMethodField(help_text="Of a search: larger is better.")
+    found_by = serializers.SerializerMethodField(help_text="Of a search: `semantic`, `keyword` or `both`.")
 
     class Meta:
         model = Recommendation
         fields = ("id", "title", "text", "topic", "created_at", "url", "embedding", "score", "found_by")
+
+    def get_score(self, recommendation: Recommendation) -> float | None:
+        return getattr(recommendation, "score", None)
+
+    def get_found_by(self, recommendation: Recommendation) -> str | None:
+        return getattr(recommendation, "found_by", None)
 
 
 @extend_schema_view(
