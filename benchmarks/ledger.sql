@@ -200,6 +200,19 @@ SELECT
     300000, 0.006, %(latency)s::bigint[]
 FROM unnest(ARRAY['default', 'second']) AS provider, generate_series(0, 1439) AS minute;
 
+-- What the minutes add up to.
+INSERT INTO embeddings_targettotal (target, completed, attempts_failed, failed, waiting, seconds)
+SELECT target, sum(completed), sum(attempts_failed), sum(failed), %(waiting)s::bigint[], 1000
+FROM embeddings_targetminute GROUP BY target;
+
+INSERT INTO embeddings_providertotal (
+    provider, requests, failed, rate_limited, inputs, tokens, cost, latency, seconds
+)
+SELECT
+    provider, sum(requests), sum(failed), sum(rate_limited), sum(inputs), sum(tokens), sum(cost), %(latency)s::bigint[],
+    1000
+FROM embeddings_providerminute GROUP BY provider;
+
 INSERT INTO embeddings_workerstatus (
     name, hostname, pid, state, claimed, completed, failed, rate_limited, last_error, started_at, heartbeat_at, stopped_at
 )
@@ -236,6 +249,26 @@ SELECT
     now() - (%(events)s / 20 - number) * interval '1 hour',
     CASE WHEN number < %(events)s / 20 THEN now() - (%(events)s / 20 - number) * interval '50 minutes' END
 FROM generate_series(1, %(events)s / 20) AS number;
+
+INSERT INTO embeddings_webhookendpoint (
+    name, url, events, targets, secret, former_secret, is_enabled, disabled_reason, created_at, created_by
+)
+SELECT
+    'receiver ' || number, 'https://8.8.8.8/' || number, ARRAY['task.completed', 'task.failed'], ARRAY[]::text[],
+    'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', '', number < 3, CASE WHEN number < 3 THEN '' ELSE 'It was gone.' END,
+    now(), 'operator'
+FROM generate_series(1, 3) AS number;
+
+INSERT INTO embeddings_webhookdelivery (
+    endpoint_id, kind, message_id, payload, events, state, attempts, worker, history, error_message, delivered_at
+)
+SELECT
+    (SELECT min(id) FROM embeddings_webhookendpoint) + mod(number, 3),
+    (ARRAY['task.completed', 'task.failed', 'batch.finished'])[mod(number, 3) + 1],
+    'msg_' || number, '{"type": "task.completed", "timestamp": "2030-01-31T18:00:00+00:00", "data": {"tasks": []}}',
+    500, (ARRAY['delivered', 'failed', 'cancelled'])[mod(number / 3, 3) + 1], 1, '', '[]', '',
+    CASE WHEN mod(number / 3, 3) = 0 THEN now() END
+FROM generate_series(1, %(events)s) AS number;
 
 INSERT INTO embeddings_pause (kind, name, reason, by, created_at, ends_at)
 VALUES

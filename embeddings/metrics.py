@@ -17,6 +17,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import Error, connections, transaction
 
 from embeddings import conf, sql, tally
+from embeddings.failure import Failure
 from embeddings.models import ProviderCall
 from embeddings.providers import Provider
 from embeddings.tally import Counts, TargetKey
@@ -98,7 +99,7 @@ def _hand_over(using: str) -> bool:
             taken.providers.clear()
         return bool(taken)
     except Error as exc:
-        logger.warning("The figures of this minute could not be written: %s", exc)
+        logger.warning("The figures of this minute could not be written: %s", Failure.of(exc).message)
         return False
     finally:
         tally.put_back(taken)

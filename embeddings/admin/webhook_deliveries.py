@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import ngettext
@@ -25,7 +26,6 @@ from embeddings.webhooks import deliveries
 State = WebhookDelivery.State
 
 MEANING = {
-    State.WAITING: "It is sent when its time has come.",
     State.SENDING: "A worker is sending it.",
     State.DELIVERED: "The receiver has taken it.",
     State.FAILED: "It was given up after the last attempt. Send it again once the receiver is mended.",
@@ -57,7 +57,7 @@ class DeliveryAdmin(ActionButtons, SharedAdmin):
     list_filter = ("state", "kind", EndpointFilter)
     fieldsets = (
         (None, {"fields": ("explained", "to", "sent", "answer")}),
-        ("Attempts", {"fields": ("shown_history", "next_attempt"), "classes": ("embeddings-wide",)}),
+        ("Attempts", {"fields": ("shown_history",), "classes": ("embeddings-wide",)}),
         ("Message", {"fields": ("message_id", ("created_at", "delivered_at"), "shown_payload")}),
     )
 
@@ -97,7 +97,9 @@ class DeliveryAdmin(ActionButtons, SharedAdmin):
 
     @admin.display(description="state")
     def explained(self, one: WebhookDelivery) -> str:
-        return format_html("{} {} {}", self.pill(one), MEANING[State(one.state)], self.buttons(one))
+        is_waiting = one.state == State.WAITING
+        meaning = format_html("It is sent {}.", _when(one)) if is_waiting else MEANING[State(one.state)]
+        return format_html("{} {} {}", self.pill(one), meaning, self.buttons(one))
 
     @admin.display(description="endpoint")
     def to(self, one: WebhookDelivery) -> str:
@@ -112,10 +114,6 @@ class DeliveryAdmin(ActionButtons, SharedAdmin):
     @admin.display(description="made")
     def made(self, one: WebhookDelivery) -> str:
         return labels.ago(one.created_at)
-
-    @admin.display(description="next attempt")
-    def next_attempt(self, one: WebhookDelivery) -> str:
-        return labels.ahead(one.available_at) if one.state == State.WAITING else labels.NONE
 
     @admin.display(description="attempts")
     def shown_history(self, one: WebhookDelivery) -> str:
@@ -133,6 +131,12 @@ class DeliveryAdmin(ActionButtons, SharedAdmin):
         text = json.dumps(one.payload, indent=2, ensure_ascii=False)
         more = f"\n… and {len(text) - MOST_SHOWN:,} characters more" if len(text) > MOST_SHOWN else ""
         return format_html('<pre class="embeddings-json embeddings-scroll">{}{}</pre>', text[:MOST_SHOWN], more)
+
+
+def _when(one: WebhookDelivery) -> str:
+    """When it is sent: "in 4 min", "as soon as a worker has time"."""
+    is_due = one.available_at <= timezone.now()
+    return "as soon as a worker has time" if is_due else f"again {labels.ahead(one.available_at)}"
 
 
 def _row(entry: dict[str, Any]) -> tuple[Any, ...]:

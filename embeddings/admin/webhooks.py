@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin, messages
@@ -35,7 +36,7 @@ class EndpointAdmin(ConfirmingAdmin, SharedAdmin):
 
     form = EndpointForm
     ordering = ("name",)
-    list_display = ("name", "url", "state", "wanted", "delivered", "linked_deliveries")
+    list_display = ("name", "state", "shown_url", "wanted", "delivered", "linked_deliveries")
     readonly_fields = ("explained_state", "health", "secret_age", "created_at", "created_by")
 
     # Who may do what, as Django has it; SharedAdmin is for what nobody changes.
@@ -141,6 +142,7 @@ class EndpointAdmin(ConfirmingAdmin, SharedAdmin):
             return self.confirm_page(request, {**context, "button": "Make a new secret", "back": self._url(endpoint)})
         secret = endpoints.rotate(endpoint, by=request.user.get_username())
         LogEntry.objects.log_actions(request.user.pk, [endpoint], CHANGE, "New secret.")  # type: ignore[arg-type]
+        endpoint.refresh_from_db()
         return self._show_secret(request, endpoint, secret, f"{endpoint} has a new secret")
 
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -255,6 +257,10 @@ class EndpointAdmin(ConfirmingAdmin, SharedAdmin):
         button = format_html('<a class="button" href="{}">New secret…</a>', url) if endpoint.may_change else ""
         return format_html("{} {}", said, button)
 
+    @admin.display(description="address")
+    def shown_url(self, endpoint: WebhookEndpoint) -> str:
+        return labels.shortened(endpoint.url)
+
     @admin.display(description="events")
     def wanted(self, endpoint: WebhookEndpoint) -> str:
         return ", ".join(endpoint.events)
@@ -270,5 +276,6 @@ class EndpointAdmin(ConfirmingAdmin, SharedAdmin):
 
 
 def _described(endpoint: WebhookEndpoint) -> str:
-    """ "https://example.com/hooks is told of task.failed"; what follows a ? may be a key, and is left out."""
-    return f"{endpoint.url.partition('?')[0]} is told of {', '.join(endpoint.events)}"
+    """ "https://example.com is told of task.failed"; what follows the host may be a key, and is left out."""
+    parts = urlsplit(endpoint.url)
+    return f"{parts.scheme}://{parts.netloc} is told of {', '.join(endpoint.events)}"

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from embeddings import timeouts
 from embeddings.census.counting import SECONDS, Count, count, readable_share
+from embeddings.failure import Failure
 from embeddings.models import Census, CensusCount
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def take_if_due(using: str) -> bool:
         if turn is not None:
             _take(turn, using)
     except AnyDatabaseError as exc:
-        logger.warning("The ledger of %r could not be counted: %s", using, exc)
+        logger.warning("The ledger of %r could not be counted: %s", using, Failure.of(exc).message)
     return turn is not None
 
 

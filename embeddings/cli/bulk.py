@@ -89,11 +89,14 @@ def run(verb: Verb, options: Options, screen: Screen) -> Report:
     wanted = selection.wanted(options)
     preview = operations.preview(verb.kind, wanted)
     data = {"filter": wanted.describe(), "dryRun": options["dry_run"], "preview": preview_data(preview)}
-    if not (preview.rows or preview.is_at_least):
-        return _ended(data, [f"There is nothing to {verb.kind}: {wanted.describe()}. {verb.only}"], changed=0)
-    screen.show(_told(verb, wanted, preview))
+    is_nothing = not (preview.rows or preview.is_at_least)
+    nothing = f"There is nothing to {verb.kind}: {wanted.describe()}. {verb.only}"
+    told: list[Block] = [nothing] if is_nothing else _told(verb, wanted, preview)
     if options["dry_run"]:
-        return Report({**data, "changed": 0}, [])
+        return Report({**data, "changed": 0}, told)
+    if is_nothing:
+        return _ended(data, told, changed=0)
+    screen.show(told)
     if not confirming.is_confirmed(f"{capfirst(verb.kind)} {_tasks(preview)}?", options, screen):
         return _ended(data, ["Nothing was done."], changed=0)
     return _done(verb, wanted, preview, data, options, screen)
@@ -125,10 +128,12 @@ def _of_ids(verb: Verb, options: Options, screen: Screen) -> Report:
     known = dict(tasks.values_list("pk", "status"))
     fit = [pk for pk, status in known.items() if status in verb.statuses]
     data = {"ids": ids, "dryRun": options["dry_run"]}
-    if not fit:
-        return _ended(data, [f"There is nothing to {verb.kind}: {_why_not(ids, known)} {verb.only}"], changed=0)
+    nothing = f"There is nothing to {verb.kind}: {_why_not(ids, known)} {verb.only}"
     if options["dry_run"]:
-        return Report({**data, "changed": 0}, [f"{wording.tasks(len(fit))} {verb.outcome}."])
+        told = f"{wording.tasks(len(fit))} {verb.outcome}." if fit else nothing
+        return Report({**data, "wouldChange": len(fit), "changed": 0}, [told])
+    if not fit:
+        return _ended(data, [nothing], changed=0)
     question = f"{capfirst(verb.kind)} {wording.tasks(len(fit))}?"
     if verb.is_danger and not confirming.is_confirmed(question, options, screen):
         return _ended(data, ["Nothing was done."], changed=0)
@@ -163,7 +168,7 @@ def _told(verb: Verb, wanted: TaskFilter, preview: Preview) -> list[Block]:
     if preview.others:
         blocks.append(f"Left as they are: about {preview.others:,} that match too. {verb.only}")
     if verb.kind == Kind.RETRY:
-        blocks.append(f"It would take {wording.cost_of(preview)}.")
+        blocks.append(wording.cost_of(preview))
     return blocks
 
 

@@ -114,20 +114,23 @@ def _target_data(one: Coverage) -> dict[str, Any]:
 
 
 def _targets(coverage: list[Coverage]) -> Table:
-    names = ("embedded", "stale", "waiting", "missing", "empty", "failed", "cancelled")
     has_several = len(conf.current().databases) > 1
     rows = [
         (
             f"{one.target} ({one.using})" if has_several else one.target,
             wording.count(one.rows, is_estimate=one.is_estimate),
             _percent(one.embedded, one.rows - one.empty),
-            *(f"{getattr(one, name):,}" for name in names),
+            wording.listed({name: number for name in _PARTS if (number := getattr(one, name))}),
         )
         for one in coverage
         if one.rows
     ]
     title = "Targets that have rows" if len(rows) < len(coverage) else "Targets"
-    return Table(("target", ">rows", ">done", *(f">{name}" for name in names)), rows, title)
+    return Table(("target", ">rows", ">done", "of them"), rows, title)
+
+
+# What rows are counted as.
+_PARTS = ("embedded", "stale", "waiting", "missing", "empty", "failed", "cancelled")
 
 
 def _percent(part: int, whole: int) -> str:
@@ -140,7 +143,7 @@ def _done(done: Traffic, speed: float, hours: float) -> str:
     times = done.percentiles
     half = "" if times is None else f" From request to vector: half within {wording.seconds(times.p50)}"
     half += "" if times is None else f", 95% within {wording.seconds(times.p95)}."
-    return f"In {_span(hours)}: {done.completed:,} tasks completed, {done.failed:,} failed.{half}{now}"
+    return f"In {_span(hours)}: {wording.tasks(done.completed)} completed, {done.failed:,} failed.{half}{now}"
 
 
 def _groups(groups: list[Failures]) -> Table:
@@ -153,7 +156,7 @@ def _groups(groups: list[Failures]) -> Table:
         )
         for one in groups[:MOST_GROUPS]
     ]
-    return Table((">tasks", "kind", "last", "message"), rows, "Failures (more of them: embeddings failed)")
+    return Table((">tasks", "kind", "last", "message"), rows, "Failures (more of them: manage.py embeddings failed)")
 
 
 def _add_arguments(parser: CommandParser) -> None:

@@ -64,14 +64,13 @@ def _groups_table(groups: list[Failures]) -> Table:
             wording.count(group.count, is_at_least=group.is_at_least),
             group.error_kind.replace("_", " "),
             f"{group.error_class} {group.error_status or ''}".strip(),
-            wording.ago(group.first_seen),
             wording.ago(group.last_seen),
             ", ".join(str(task.pk) for task in group.examples),
             wording.shortened(group.error_message),
         )
         for group in groups
     ]
-    return Table((">tasks", "kind", "error", "first", "last", "for example", "message"), rows, "Failed tasks")
+    return Table((">tasks", "kind", "error", "last", "for example", "message"), rows, "Failed tasks")
 
 
 def _hints(groups: list[Failures]) -> list[Block]:
@@ -128,14 +127,12 @@ def _tasks_table(tasks: list[EmbeddingTask]) -> Table:
             task.target_label,
             task.object_id,
             wording.ago(task.updated_at),
-            f"{task.attempts:,}",
             task.error_kind.replace("_", " "),
             wording.shortened(task.error_message),
         )
         for task in tasks
     ]
-    columns = (">task", "target", "object", "failed", ">attempts", "kind", "message")
-    return Table(columns, rows, "Failed tasks, the latest first")
+    return Table((">task", "target", "object", "failed", "kind", "message"), rows, "Failed tasks, the latest first")
 
 
 def _add_arguments(parser: CommandParser) -> None:

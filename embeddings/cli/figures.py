@@ -60,8 +60,9 @@ def _intervals(options: Options, most: int) -> tuple[int, int]:
     """(minutes, intervals), each interval of the same number of whole minutes."""
     wanted = options["minutes"] or MINUTES
     if options["since"] is not None:
-        wanted = math.ceil((timezone.now() - options["since"]).total_seconds() / 60)
-    if wanted < 1:
+        seconds = (timezone.now() - options["since"]).total_seconds()
+        wanted = max(1, round(seconds / 60)) if seconds > 0 else 0
+    if not wanted:
         raise Problem("--since lies in the future: give a time that has passed, or how long ago, such as 2h.")
     wanted = min(wanted, MOST_MINUTES)
     each = math.ceil(wanted / most)

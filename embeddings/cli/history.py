@@ -65,21 +65,20 @@ def _table(entries: list[dict[str, Any]]) -> Table:
             str(entry["task"]),
             entry["target"] or wording.NONE,
             entry["objectId"],
-            str(entry["attempt"]),
-            _outcome(entry),
             wording.seconds(entry["seconds"]),
-            entry["worker"],
-            wording.shortened(entry["message"], 60),
+            _outcome(entry),
         )
         for entry in entries
     ]
-    columns = ("ended", ">task", "target", "object", ">attempt", "outcome", ">took", "worker", "message")
-    return Table(columns, rows, "Attempts, the latest first")
+    return Table(("ended", ">task", "target", "object", ">took", "outcome"), rows, "Attempts, the latest first")
 
 
 def _outcome(entry: dict[str, Any]) -> str:
-    is_tried_again = entry["outcome"] != TaskAttempt.Outcome.COMPLETED and not entry["isFinal"]
-    return f"{entry['outcome']}, to be tried again" if is_tried_again else entry["outcome"]
+    """ "completed", "attempt 2 failed, to be tried again: …"."""
+    if entry["outcome"] == TaskAttempt.Outcome.COMPLETED:
+        return str(entry["outcome"])
+    again = "" if entry["isFinal"] else ", to be tried again"
+    return f"attempt {entry['attempt']} {entry['outcome']}{again}: {wording.shortened(entry['message'])}"
 
 
 def _add_arguments(parser: CommandParser) -> None:

@@ -32,18 +32,19 @@ def show(options: Options, screen: Screen) -> Report:
 def free(options: Options, screen: Screen) -> Report:
     """Let them be claimed again."""
     total = _total()
-    if not total:
-        return Report({"freed": 0}, ["No task is stuck: nothing was done."], NOT_DONE)
-    screen.show([f"{wording.tasks(total)} would be free to be claimed again; a death of a worker counts as one."])
+    would = f"{wording.tasks(total)} would be free to be claimed again; a death of a worker counts as one."
     if options["dry_run"]:
-        return Report({"freed": 0, "total": total}, [])
+        return Report({"freed": 0, "total": total}, [would if total else "No task is stuck."])
+    if not total:
+        return Report({"freed": 0, "total": 0}, ["No task is stuck: nothing was done."], NOT_DONE)
+    screen.show([would])
     if not confirming.is_confirmed(f"Free {wording.tasks(total)}?", options, screen):
-        return Report({"freed": 0}, ["Nothing was done."], NOT_DONE)
+        return Report({"freed": 0, "total": total}, ["Nothing was done."], NOT_DONE)
     freed = stuck.free(by=who.name())
     blocks: list[Block] = [f"{wording.tasks(freed)} freed."]
     if freed and not stats.workforce().alive and conf.current().queue_enabled:
         blocks.append(f"No worker is alive to take them. Start one: manage.py rqworker {conf.current().queue}")
-    return Report({"freed": freed}, blocks, DONE if freed else NOT_DONE)
+    return Report({"freed": freed, "total": total}, blocks, DONE if freed else NOT_DONE)
 
 
 def _total() -> int:

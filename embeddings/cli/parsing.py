@@ -18,6 +18,9 @@ from embeddings.cli.report import FAILED, Subcommand
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([0-9]{1,9})\s*(s|min|m|h|d|w)")
+_LONGEST_SECONDS = 10 * 366 * 86_400
+# Beyond these, a time in another time zone may have no date.
+_YEARS = range(1970, 3000)
 # The most that a column of PostgreSQL's holds.
 _MOST = 2**63 - 1
 
@@ -89,10 +92,10 @@ def duration(value: str) -> timedelta:
     found = _DURATION.fullmatch(value.strip().lower())
     if not found or not int(found[1]):
         raise ArgumentTypeError(f"must be a time such as 90s, 30min, 2h or 3d, not {value!r}")
-    try:
-        return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
-    except OverflowError as exc:
-        raise ArgumentTypeError(f"is too long: {value!r}") from exc
+    seconds = int(found[1]) * _UNITS[found[2]]
+    if seconds > _LONGEST_SECONDS:
+        raise ArgumentTypeError(f"is too long: {value!r}; ten years are the longest")
+    return timedelta(seconds=seconds)
 
 
 def moment(value: str) -> datetime:
@@ -101,7 +104,7 @@ def moment(value: str) -> datetime:
         at = parse_datetime(value.strip()) or _today(parse_time(value.strip()))
     except ValueError:  # the form of a time, but no such day or hour
         at = None
-    if at is None:
+    if at is None or at.year not in _YEARS:
         raise ArgumentTypeError(f"must be a time such as 2030-01-31T18:00, or 18:00, not {value!r}")
     return at if timezone.is_aware(at) else timezone.make_aware(at)
 
@@ -114,7 +117,7 @@ def moment_or_duration(value: str) -> datetime:
     """A time, or so long ago."""
     try:
         return timezone.now() - duration(value)
-    except (ArgumentTypeError, OverflowError):
+    except ArgumentTypeError:
         return moment(value)
 
 

@@ -24,7 +24,8 @@ def pause(options: Options, screen: Screen) -> Report:
     kind, name = _what(options)
     ends_at = end_of(options)
     held = stats.held(kind, name)
-    screen.show([f"{_named(kind, name)}: {held} tasks wait now, and would go on waiting."])
+    waits = "task waits" if held.count == 1 else "tasks wait"
+    screen.show([f"{_named(kind, name)}: {held} {waits} now, and would go on waiting."])
     data: dict[str, Any] = {"kind": kind, "name": name, "held": held.count, "isAtLeast": held.is_at_least}
     if options["dry_run"]:
         return Report({**data, "paused": False}, [])

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TextIO
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
@@ -93,11 +92,11 @@ class Screen:
                     if block.title:
                         console.print(Text(plain(block.title if block.rows else f"{block.title}: none"), style="bold"))
                     if block.rows:
-                        console.print(_made(block, is_terminal=is_terminal))
+                        console.print(_made(block))
                 case Line():
-                    console.print(Text(plain(block.text), style=block.style))
-                case _:
-                    console.print(Text(plain(block)))
+                    console.print(Text(plain(block.text), style=block.style), soft_wrap=True)
+                case _:  # What is broken by the terminal itself can be copied as one line.
+                    console.print(Text(plain(block)), soft_wrap=True)
         return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
@@ -106,16 +105,17 @@ def plain(value: object) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in str(value))
 
 
-def _made(table: Table, *, is_terminal: bool) -> RichTable:
-    made = RichTable(
-        show_header=any(column.removeprefix(">") for column in table.columns),
-        box=box.SIMPLE_HEAD if is_terminal else None,
-        pad_edge=False,
-        padding=(0, 1) if is_terminal else (0, 2, 0, 0),
-    )
-    for column in table.columns:
-        justify = "right" if column.startswith(">") else "left"
-        made.add_column(Text(column.removeprefix(">")), justify=justify, overflow="fold")  # type: ignore[arg-type]
+def _made(table: Table) -> RichTable:
+    """Where the terminal is narrow, the last column is broken first: there are the sentences."""
+    is_named = any(column.removeprefix(">") for column in table.columns)
+    made = RichTable(show_header=is_named, header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, column in enumerate(table.columns, start=1):
+        made.add_column(
+            Text(column.removeprefix(">")),
+            justify="right" if column.startswith(">") else "left",
+            no_wrap=number < len(table.columns),
+            overflow="fold",
+        )
     for row in table.rows:
         made.add_row(*(Text(plain(cell)) for cell in row))
     return made

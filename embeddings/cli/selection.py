@@ -53,7 +53,7 @@ def wanted(options: Options) -> TaskFilter:
     using = database(options)
     values: dict[str, Any] = {"using": using, **_model(options, using)}
     for name, column in (("error_kind", "error_kind"), ("signature", "error_signature"), ("worker", "worker")):
-        if options.get(name):
+        if options.get(name) is not None:
             values[column] = _text(options[name], name)
     if options["provider"] is not None:
         values["provider"] = _text(options["provider"], "provider")
@@ -73,7 +73,7 @@ def _statuses(options: Options) -> tuple[str, ...]:
 
 
 def _model(options: Options, using: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"field": _text(options["field"], "field")} if options["field"] else {}
+    found: dict[str, Any] = {"field": _text(options["field"], "field")} if options["field"] is not None else {}
     if options["model"] is None:
         return found
     app, _, rest = options["model"].lower().partition(".")
@@ -87,6 +87,7 @@ def _model(options: Options, using: str) -> dict[str, Any]:
 
 
 def _text(value: str, name: str) -> str:
+    """An empty one is a mistake: a variable of the shell that is not set must not mean all."""
     if not value or len(value) > 255 or "\0" in value:
         raise FilterError(f"--{name.replace('_', '-')} needs a value of at most 255 characters.")
     return value

@@ -49,11 +49,12 @@ def price(dollars: float | None) -> str:
 
 
 def cost_of(preview: Preview) -> str:
-    """ "about 12,000 tokens, $0.0002"."""
+    """ "It would take about 12,000 tokens, $0.0002."."""
+    if preview.tokens is None:
+        return "How many tokens it would take is not known."
     more = "+" if preview.is_at_least else ""
-    tokens = "tokens not known" if preview.tokens is None else f"about {preview.tokens:,}{more} tokens"
-    cost = "cost not known" if preview.cost is None else f"{price(preview.cost)}{more}"
-    return f"{tokens}, {cost}"
+    cost = "at a price that is not known" if preview.cost is None else f"{price(preview.cost)}{more}"
+    return f"It would take about {preview.tokens:,}{more} tokens, {cost}."
 
 
 def listed(parts: dict[str, int]) -> str:

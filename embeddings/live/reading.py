@@ -11,6 +11,7 @@ from django.db import transaction
 
 from embeddings import conf
 from embeddings.exceptions import ConfigurationError
+from embeddings.failure import Failure
 from embeddings.models import LiveSettings, ProviderQuota
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def refresh(*, max_age_seconds: float = 1.0) -> bool:
     try:
         return conf.override(*_rows(conf.current().databases[0]))
     except (AnyDatabaseError, ConfigurationError) as exc:
-        logger.warning("The live settings could not be read; those in force stay: %s", exc)
+        logger.warning("The live settings could not be read; those in force stay: %s", Failure.of(exc).message)
         return False
 
 

@@ -21,7 +21,12 @@ class Health(HealthCheckView):  # type: ignore[misc]
 
     async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.is_detailed = self.has_details and await may_see_details(request)
-        response: HttpResponse = await super().get(request, *args, **kwargs)
+        try:
+            response: HttpResponse = await super().get(request, *args, **kwargs)
+        except ValueError:  # of an Accept header that makes no sense
+            is_bad = any(result.error for result in self.results)
+            response = self.render_to_response({}, status=500 if is_bad else 200)
+        response._has_been_logged = True  # type: ignore[attr-defined]  # else Django mails ADMINS at every probe
         return response
 
     def get_checks(self) -> Iterator[Check]:

@@ -96,7 +96,7 @@ class Operator:
         except (OperationalError, InterfaceError) as exc:
             if not timeouts.is_timeout(exc):
                 raise  # The database is away. The lease runs out, and the next worker goes on.
-            logger.warning("%s: a page took too long, the next is smaller: %s", operation, exc)
+            logger.warning("%s: a page took too long, the next is smaller: %s", operation, Failure.of(exc).message)
             self._page_size = max(1, self._page_size // 4)
             # What could not be counted is not counted again.
             self._put_off(operation, 0, using, rows_total=Coalesce(F("rows_total"), 0))

@@ -117,7 +117,7 @@ class Drain:
         except DatabaseError as exc:
             if not timeouts.is_timeout(exc):
                 raise
-            logger.warning("Worker %s tries again: %s", self.worker, exc)
+            logger.warning("Worker %s tries again: %s", self.worker, Failure.of(exc).message)
             self._leave_unread()
             self._keep_alive()
             if self._is_grace_over():
@@ -275,7 +275,7 @@ class Drain:
         except DatabaseError as exc:
             if not timeouts.is_timeout(exc):
                 raise
-            logger.warning("Worker %s could not report: %s", self.worker, exc)
+            logger.warning("Worker %s could not report: %s", self.worker, Failure.of(exc).message)
 
     def _renew(self) -> None:
         for using, claims in self._hand.claims().items():

@@ -106,6 +106,7 @@ def _counted(lanes: list[str], targets: list[tuple[int, str, str]] | None, using
 
 def _census(counted: Counter[str], using: str) -> Counter[str]:
     """What the last census says of the lanes that hold more than were counted."""
+    census.take_if_due(using)  # Without a worker nobody else does.
     found: Counter[str] = Counter()
     for row in census.latest(using).tasks:
         if row.status == Status.PENDING and counted[row.provider] >= MOST_COUNTED:

@@ -6,6 +6,7 @@ SELECT target.provider, sum((
         WHERE status = 'pending' AND provider = target.provider
             AND (content_type_id, field) >= (target.content_type_id, target.field)
             AND (content_type_id, field) <= (target.content_type_id, target.field)
+        ORDER BY content_type_id, field, crashes, sort_key
         LIMIT %(most)s
     ) AS task
 ))::bigint

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
+from embeddings.failure import Failure
+
 logger = logging.getLogger(__name__)
 
 
@@ -31,6 +33,6 @@ def errors_logged(on_error: Callable[[], object] = lambda: None) -> Iterator[Non
     try:
         yield
     except AnyDatabaseError as exc:
-        logger.error("The database could not be reached: %s", exc)
+        logger.error("The database could not be reached: %s", Failure.of(exc).message)
         connections.close_all()
         on_error()

@@ -38,6 +38,16 @@ class Product(models.Model):
     objects = EmbeddingManager()
 """
 
+# What nobody needs who does not use the part that it is for: here it cannot be imported.
+OPTIONAL = (
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "standardwebhooks",
+    "prometheus_client",
+    "health_check",
+)
+
 SAVE = """
 from books.models import Product
 for name in ["a red apple", "a ripe pear", "a steel hammer", "a claw hammer for nails"]:
@@ -51,11 +61,24 @@ print([product.name for product in Product.objects.search("fruit to eat", mode="
 """
 
 
+MONITORING = """
+import django
+from django.core.exceptions import ImproperlyConfigured
+django.setup()
+try:
+    import embeddings.monitoring.urls
+except ImproperlyConfigured as exc:
+    print(exc)
+"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> BareProject:
     project = bare_project.begin(tmp_path_factory.mktemp("bare"), tmp_path_factory.mktemp("source"), "bare", app=APP)
     (project.folder / APP / "models.py").write_text(MODEL)
     project.configure(SETTINGS)
+    for name in OPTIONAL:
+        (project.packages / f"{name}.py").write_text("raise ModuleNotFoundError(__name__)\n")
     return project
 
 
@@ -73,6 +96,16 @@ def test_bare_project__embeds_and_searches(project):
     assert "apple" in found
     assert "pear" in found
     assert "hammer" not in found
+
+
+@pytest.mark.acceptance
+def test_bare_project__says_what_its_monitoring_needs(project):
+    project.environment["DJANGO_SETTINGS_MODULE"] = "site_of_others.settings"
+
+    said = project.run("-c", MONITORING)
+
+    del project.environment["DJANGO_SETTINGS_MODULE"]
+    assert "pip install 'django-rq-embeddings[monitoring]'" in said
 
 
 @pytest.mark.acceptance

@@ -14,8 +14,6 @@ INDEX = ROOT / "docs" / "README.md"
 COMING = {
     "api.md",
     "api-operations.md",
-    "monitoring.md",
-    "webhooks.md",
 }
 
 

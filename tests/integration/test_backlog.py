@@ -56,7 +56,7 @@ def test_read__counts_no_more_than_it_has_to(monkeypatch):
 
     found = read()
 
-    # No worker has taken a census, so that one is taken of what is there.
+    # No worker has taken a census, so that it takes one.
     assert (found.waiting, found.is_at_least) == (5, True)
 
 

@@ -8,7 +8,9 @@ from django.db import connection
 
 from embeddings import broker, checks, registry
 from embeddings.checks import databases
+from embeddings.models import WebhookEndpoint
 from embeddings.registry import Target
+from embeddings.webhooks import packages
 from tests.testapp.models import Author, Memo, Post, Word
 
 
@@ -49,6 +51,27 @@ def test_embeddings_E001(settings, value, sentence):
 
     assert error.id == "embeddings.E001"
     assert sentence in error.msg
+
+
+def test_webhook_queue_E041(settings):
+    settings.EMBEDDINGS = {"WEBHOOK_QUEUE": "webhooks"}
+
+    (error,) = checks.check_settings(None)
+
+    assert error.id == "embeddings.E041"
+    assert "no queue 'webhooks'" in error.msg
+    assert "manage.py rqworker webhooks" in error.hint
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("is_enabled", "found"), [(True, ["embeddings.E042"]), (False, [])])
+def test_webhook_packages_E042(monkeypatch, is_enabled, found):
+    WebhookEndpoint.objects.create(name="a", url="https://8.8.8.8/", events=["task.failed"], is_enabled=is_enabled)
+    monkeypatch.setattr(packages, "missing", lambda: ("standardwebhooks",))
+
+    errors = checks.check_databases(None, databases=["default"])
+
+    assert ids(errors) == found
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,21 @@ def test_health__where_all_is_well(client, redis_client):
     assert health(client, "live/") == (200, {"process": "OK"})
 
 
+@pytest.mark.usefixtures("no_redis")
+@pytest.mark.parametrize("accept", ["*/*", "nonsense"])
+def test_health__sends_no_mail_at_every_probe(client, caplog, accept):
+    response = client.get("/health/ready/", headers={"Accept": accept})
+
+    assert response.status_code == 500
+    assert "django.request" not in {record.name for record in caplog.records}
+
+
+def test_health__for_an_accept_header_that_makes_no_sense(client, redis_client):
+    response = client.get("/health/ready/", headers={"Accept": "nonsense"})
+
+    assert (response.status_code, response.content) == (200, b"database: OK\nredis: OK\n")
+
+
 def test_health__as_text(client, redis_client):
     response = client.get("/health/ready/", headers={"Accept": "text/html,*/*"})
 

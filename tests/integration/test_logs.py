@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from embeddings import creation, direct, ledger, limiter, pauses
 from embeddings.models import Pause, ProviderState
 from embeddings.pipeline import Drain
+from embeddings.worker.databases import errors_logged
 from project.environment import logging_settings, read
 from tests.integration import sessions
 from tests.integration.conftest import dummy, openai
@@ -164,6 +166,14 @@ def test_drain__logs_no_text_that_the_database_refuses(log, drain):
         other.execute("DROP FUNCTION refuse CASCADE")
 
     assert lines(log, "An attempt failed; the tasks are tried again.")
+    assert_no_canary(log)
+
+
+def test_errors_logged__quotes_no_statement(log):
+    with errors_logged(), connection.cursor() as cursor:
+        cursor.execute("SELECT nothing, %s", [CANARY])
+
+    assert 'column \\"nothing\\" does not exist' in log.getvalue()
     assert_no_canary(log)
 
 

@@ -305,8 +305,10 @@ def test_metrics__that_cannot_be_read_leave_the_others(client, redis_client):
     make_task()
     with sessions.session() as other:
         other.execute("ALTER TABLE embeddings_alert RENAME TO embeddings_elsewhere")
-        samples = scraped(client)
-        other.execute("ALTER TABLE embeddings_elsewhere RENAME TO embeddings_alert")
+        try:
+            samples = scraped(client)
+        finally:
+            other.execute("ALTER TABLE embeddings_elsewhere RENAME TO embeddings_alert")
 
     assert (value(samples, "up"), value(samples, "tasks", status="pending")) == (0, 1)
     assert value(samples, "workers_alive") == 0

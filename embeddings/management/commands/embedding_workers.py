@@ -69,10 +69,11 @@ class Command(BaseCommand):
 
 
 def _log_somewhere() -> None:
-    """Where LOGGING says nothing of our messages, to the standard error."""
-    logger = logging.getLogger("embeddings.scaling")
+    """What LOGGING says of our messages holds; where it says nothing they are shown, on the standard error."""
+    package, logger = logging.getLogger("embeddings"), logging.getLogger("embeddings.scaling")
+    if not (package.level or logger.level):  # else it would be the root's, which passes over all but warnings
+        logger.setLevel(logging.INFO)
     if not logger.hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
