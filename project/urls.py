@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import IsAuthenticated
 
-from project.content.api.nowhere import Nowhere
+from embeddings.api.base import Nowhere
 from project.content.api.search import ContentSearch
 
 urlpatterns: list[URLPattern | URLResolver] = [
