@@ -145,7 +145,7 @@ def worker_class(path: str) -> tuple[str, str]:
 
 
 def test_sweep__gives_workers_time_to_show_that_they_live_after_an_outage_of_the_database(monkeypatch):
-    monkeypatch.setattr(sweep, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(sweep, "HEARTBEAT_SECONDS", 1.0)
     make_posts(3)
     swept = sweep.Sweep("sweeper")
     with sessions.session() as other:
@@ -156,7 +156,7 @@ def test_sweep__gives_workers_time_to_show_that_they_live_after_an_outage_of_the
 
     swept.run()
     too_soon = counts()
-    time.sleep(0.5)
+    time.sleep(2.2)
     swept.run()
 
     assert too_soon == {"processing": 3}
