@@ -35,7 +35,7 @@ class EmbeddingSettings:
 
     # Tasks claimed at once, and the most texts in one request (a provider's own limit may be lower).
     batch_size: int = 256
-    # Requests in flight at once in one worker.
+    # The most requests in flight at once in one worker; how many there are is learned from the provider's answers.
     concurrency: int = 5
     # Attempts before a task is failed.
     max_attempts: int = 3
