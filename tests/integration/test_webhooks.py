@@ -458,6 +458,17 @@ class TestAttempts:
 
             assert len(quick.messages) == 1
 
+    def test_claim__what_waits_for_a_failing_endpoint_does_not_hide_what_is_due_to_others(self, receiver):
+        failing = endpoint_of(receiver, failing_since=timezone.now())
+        for number in range(25):
+            message(failing, number, available_at=timezone.now() - timedelta(hours=1))
+        other = message(endpoint_of(receiver))
+        (under_way,) = deliveries.claim(2, worker="a")
+
+        (claimed,) = deliveries.claim(2, worker="b")
+
+        assert (under_way.endpoint, claimed.delivery) == (failing, other)
+
     def test_deliver__stops_in_time_and_gives_back(self, receiver):
         endpoint = endpoint_of(receiver)
         message(endpoint)
