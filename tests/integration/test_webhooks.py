@@ -289,19 +289,45 @@ class TestBatches:
 
         assert receiver.kinds() == ["batch.finished"] * 2
 
-    @pytest.mark.parametrize("how", ["cancel", "delete"])
+    @pytest.mark.parametrize("how", ["cancel", "delete", "clean up"])
     def test_finished__by_what_takes_the_last_task_away(self, receiver, how):
         endpoint_of(receiver, Kind.BATCH_FINISHED)
         with embeddings.batch("upload"):
             post = Post.objects.create(title="a", body="b")
         if how == "cancel":
             operations.cancel(EmbeddingTask.objects.all())
-        else:
+        elif how == "delete":
             post.delete()
+        else:
+            ledger.forget_orphans(EmbeddingTask.objects.filter(object_id=str(post.pk)))
 
         deliver()
 
         assert receiver.kinds() == ["batch.finished"]
+
+    def test_finished__by_another_batch_that_takes_the_last_task_over(self, receiver):
+        endpoint_of(receiver, Kind.BATCH_FINISHED)
+        with embeddings.batch("first"):
+            post = Post.objects.create(title="a", body="b")
+        with embeddings.batch("second"):
+            post.save()
+
+        deliver()
+
+        assert [message.payload["data"]["name"] for message in receiver.messages] == ["first"]
+
+    def test_finished__is_not_told_of_an_old_batch_whose_tasks_are_done(self, receiver, drain):
+        with embeddings.batch("first"):
+            post = Post.objects.create(title="a", body="b")
+        drain()
+        endpoint_of(receiver, Kind.BATCH_FINISHED)
+        post.title = "c"
+        with embeddings.batch("second"):
+            post.save()
+
+        deliver()
+
+        assert receiver.messages == []
 
     def test_finished__not_while_its_operation_reads_on(self, receiver, drain):
         endpoint_of(receiver, Kind.BATCH_FINISHED)
