@@ -24,6 +24,7 @@ from embeddings.models import (
     TaskAttempt,
     TextVector,
     WebhookDelivery,
+    WebhookEvent,
     WorkerStatus,
 )
 
@@ -103,11 +104,13 @@ def _forget_history() -> int:
 
 
 def _histories() -> Iterator[tuple[type[models.Model], str, int, str]]:
-    """(model, column of its time, days, database): attempts, figures of each minute, deliveries, the audit log."""
+    """(model, column of its time, days, database): attempts, webhooks, figures of each minute, the audit log."""
     settings = conf.current()
     first = settings.databases[0]
     for using in settings.databases:
         yield TaskAttempt, "ended_at", settings.attempt_retention_days, using
+        # Nobody makes messages of them where no worker runs, or what sends is not installed.
+        yield WebhookEvent, "created_at", settings.webhook_retention_days, using
     for model in (TargetMinute, ProviderMinute):
         yield model, "minute", settings.metric_retention_days, first
     yield WebhookDelivery, "created_at", settings.webhook_retention_days, first

@@ -16,6 +16,7 @@ from embeddings.api.describing import INVALID, REFUSED, TAG
 from embeddings.api.filters import EmbeddingTaskFilterSerializer
 from embeddings.api.idempotency import ONCE, PARAMETER, idempotent
 from embeddings.api.operations import OPERATION, PREVIEW, counted, shown
+from embeddings.api.parsing import StrictSerializer
 from embeddings.exceptions import ConfigurationError
 from embeddings.task_filter import TaskFilter
 
@@ -38,7 +39,7 @@ FOUND = {
 }
 
 
-class EmbeddingBulkSerializer(serializers.Serializer[Any]):
+class EmbeddingBulkSerializer(StrictSerializer):
     """What to do to which tasks."""
 
     action = serializers.ChoiceField(choices=[*BEGIN])

@@ -70,11 +70,11 @@ class EmbeddingTaskFilterSerializer(serializers.Serializer[Any]):
     )
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict) and not hasattr(data, "getlist"):
-            self._refuse_unknown(data)
+        if isinstance(data, dict):
+            self.refuse_unknown(data)
         return super().to_internal_value(data)
 
-    def _refuse_unknown(self, data: dict[str, Any]) -> None:
+    def refuse_unknown(self, data: Iterable[str]) -> None:
         """What is misspelt would otherwise find all tasks."""
         if unknown := [name for name in data if name not in self.fields]:
             known = ", ".join(self.fields)
@@ -99,6 +99,9 @@ class EmbeddingTaskQuerySerializer(EmbeddingTaskFilterSerializer):
     object_id = serializers.CharField(
         required=False, max_length=255, trim_whitespace=False, help_text="The object's primary key."
     )
+
+    def refuse_unknown(self, data: Iterable[str]) -> None:
+        """An address says other things too: of which page, in which format."""
 
 
 def _wanted(attrs: dict[str, Any]) -> TaskFilter:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Any
 
-from rest_framework.exceptions import ParseError
+from rest_framework import serializers
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.parsers import JSONParser
+from rest_framework.settings import api_settings
 
 
 class CarefulJSONParser(JSONParser):
@@ -19,3 +21,15 @@ class CarefulJSONParser(JSONParser):
             return super().parse(stream, media_type, parser_context)
         except RecursionError as exc:
             raise ParseError("The JSON is nested too deeply.") from exc
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """For what spends or changes much: a misspelt `filter` beside `all`, or `dryRun`, must not be passed over."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            names = {name.partition(".")[0] for name in data} - {"csrfmiddlewaretoken"}  # A form has `filter.status`.
+            if unknown := sorted(names - set(self.fields)):
+                message = f"There is no {unknown[0]!r}; there are {', '.join(self.fields)}."
+                raise ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [message]})
+        return super().to_internal_value(data)

@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS
 from rest_framework import serializers
 
 from embeddings import stats
+from embeddings.api.parsing import StrictSerializer
 from embeddings.models import EmbeddingBatch, EmbeddingOperation
 
 NOTHING = stats.BatchProgress(0)
@@ -76,7 +77,7 @@ class EmbeddingOperationSerializer(serializers.ModelSerializer[EmbeddingOperatio
         read_only_fields = fields
 
 
-class EmbeddingBeginSerializer(serializers.Serializer[Any]):
+class EmbeddingBeginSerializer(StrictSerializer):
     """What to do, and to what."""
 
     kind = serializers.ChoiceField(choices=["regenerate", "requeue"])
@@ -96,7 +97,7 @@ class EmbeddingPreviewSerializer(serializers.Serializer[Any]):
     cost = serializers.FloatField(allow_null=True, help_text="In US dollars, estimated; null if unknown.")
 
 
-class EmbeddingStopSerializer(serializers.Serializer[Any]):
+class EmbeddingStopSerializer(StrictSerializer):
     """How to stop."""
 
     cancel = serializers.BooleanField(default=False, help_text="Also cancel what it has queued and nobody else wants.")

@@ -33,7 +33,7 @@ def request(
     batch_id = context.batch_id(using) if batch_id is None else batch_id
     head_starts = conf.configured().head_start_seconds  # The statement reads those that operators have changed.
     rows = execute_text(
-        _statement(is_counted=batch_id is not None),
+        _statement(is_counted=batch_id is not None, is_told=batch_id is not None and telling.are_batches_told()),
         {
             "content_type_ids": [r.content_type_id for r in unique],
             "object_ids": [r.object_id for r in unique],
@@ -63,9 +63,10 @@ def lock_batch(batch_id: int | None, *, using: str) -> bool:
 
 
 @cache
-def _statement(*, is_counted: bool) -> str:
-    """request.sql, with what counts the tasks of a batch or without."""
-    return sql.load("request").replace("{counted}", sql.load("count_in_batch") if is_counted else "")
+def _statement(*, is_counted: bool, is_told: bool) -> str:
+    """request.sql, with what counts the tasks of a batch, and tells of those that they leave, or without."""
+    counted = sql.load("count_in_batch") if is_counted else ""
+    return sql.load("request").replace("{counted}", counted + (sql.load("tell_left") if is_told else ""))
 
 
 def forget(content_type_id: int, object_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -84,4 +85,6 @@ def forget_orphans(orphans: QuerySet[EmbeddingTask], *, using: str = DEFAULT_DB_
     orphans = orphans.filter(payload__isnull=True)
     with transaction.atomic(using=using):
         free = list(orphans.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True))
-        return delete(orphans.filter(pk__in=free))
+        gone = orphans.filter(pk__in=free)
+        with telling.ending(gone, using):
+            return delete(gone)

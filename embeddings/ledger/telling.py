@@ -17,15 +17,20 @@ Kind = events.Kind
 
 def statement(name: str, ended: str, kind: events.Kind) -> str:
     """A settling statement of `sql`, with what writes the events that are wanted of the rows of its part `ended`."""
-    return _statement(name, ended, kind, events.is_wanted(kind), events.is_wanted(Kind.BATCH_FINISHED))
+    return _statement(name, ended, kind, events.is_wanted(kind), are_batches_told())
+
+
+def are_batches_told() -> bool:
+    """Whether a webhook wants to know of finished batches."""
+    return events.is_wanted(Kind.BATCH_FINISHED)
 
 
 @cache
-def _statement(name: str, ended: str, kind: events.Kind, are_tasks_told: bool, are_batches_told: bool) -> str:
+def _statement(name: str, ended: str, kind: events.Kind, tells_tasks: bool, tells_batches: bool) -> str:
     parts = []
-    if are_tasks_told:
+    if tells_tasks:
         parts.append(sql.load("tell_completed" if kind == Kind.TASK_COMPLETED else "tell_failed"))
-    if are_batches_told:
+    if tells_batches:
         parts.append(sql.load("tell_batches"))
     return sql.load(name).replace("{told}", "".join(parts)).replace("{ended}", ended)
 
@@ -33,7 +38,7 @@ def _statement(name: str, ended: str, kind: events.Kind, are_tasks_told: bool, a
 @contextmanager
 def ending(tasks: QuerySet[EmbeddingTask], using: str) -> Iterator[None]:
     """Note, with what the block does to these tasks, that their batches may be finished by it."""
-    if not events.is_wanted(Kind.BATCH_FINISHED):
+    if not are_batches_told():
         yield
         return
     with transaction.atomic(using=using):

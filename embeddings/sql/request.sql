@@ -18,7 +18,7 @@ WITH requested AS (
     ) AS r (content_type_id, object_id, field, provider, priority, head_start, delay, fingerprint)
     LEFT JOIN embeddings_livesettings live ON live.id = 1
 ), changed AS (
-    SELECT r.*, t.batch_id AS present_batch_id FROM requested r
+    SELECT r.*, t.batch_id AS present_batch_id, t.status AS present_status FROM requested r
     LEFT JOIN embeddings_embeddingtask t USING (content_type_id, object_id, field)
     WHERE t.id IS NULL OR NOT (
         t.status IN ('completed', 'empty') AND t.provider = r.provider

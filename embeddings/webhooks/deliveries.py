@@ -66,8 +66,11 @@ def claim(limit: int, *, worker: str) -> list[Claim]:
     token = uuid.uuid4()
     lease = timedelta(seconds=conf.current().webhook_timeout_seconds + SPARE_SECONDS)
     with transaction.atomic(using=of_all().db):
-        busy = Counter(of_all().filter(state=State.SENDING).order_by().values_list("endpoint", flat=True))
-        full = [key for key, count in busy.items() if count >= MOST_AT_ONCE]
+        sending = of_all().filter(state=State.SENDING).order_by()
+        busy = Counter(sending.values_list("endpoint", flat=True))
+        # Left out by the query: the many that wait for one of these must not hide what is due to others.
+        endpoints = WebhookEndpoint.objects.using(of_all().db).filter(pk__in=busy)
+        full = [one.pk for one in endpoints if busy[one.pk] >= _most_at_once(one)]
         rows = _due().exclude(endpoint__in=full).order_by("available_at").select_related("endpoint")
         chosen = _fair(rows.select_for_update(skip_locked=True, of=("self",))[: 10 * limit], busy, limit)
         held = {"state": State.SENDING, "worker": worker, "lease_token": token, "lease_until": Now() + lease}
@@ -79,11 +82,14 @@ def _fair(rows: Iterable[WebhookDelivery], busy: Counter[int], limit: int) -> li
     """Those that may be sent now, with what is on its way already."""
     chosen: list[WebhookDelivery] = []
     for one in rows:
-        most = MOST_AT_ONCE if one.endpoint.failing_since is None else 1
-        if len(chosen) < limit and busy[one.endpoint_id] < most:
+        if len(chosen) < limit and busy[one.endpoint_id] < _most_at_once(one.endpoint):
             busy[one.endpoint_id] += 1
             chosen.append(one)
     return chosen
+
+
+def _most_at_once(endpoint: WebhookEndpoint) -> int:
+    return MOST_AT_ONCE if endpoint.failing_since is None else 1
 
 
 def settle(claim: Claim, result: Result) -> bool:

@@ -28,8 +28,10 @@ def deliver() -> None:
     if packages.missing():
         logger.error("Webhooks cannot be sent without %s: %s", " and ".join(packages.missing()), packages.INSTALL)
         return
-    Deliverer(worker, seconds=SECONDS, stop=stop, hurry=jobs.hurry_requested.is_set).run()
-    if not stop() and are_due():
+    deliverer = Deliverer(worker, seconds=SECONDS, stop=stop, hurry=jobs.hurry_requested.is_set)
+    deliverer.run()
+    # Who had time and sent nothing would find nothing again: another worker is busy with the endpoints of what is due.
+    if (deliverer.sent or deliverer.is_over()) and not stop() and are_due():
         jobs.poke_deliverer(is_coalesced=False)
 
 
@@ -76,16 +78,17 @@ class Deliverer:
         deliveries.rescue()
         deliveries.cancel_strays()
         for using in conf.current().databases:
-            while collecting.collect(using) and not self._is_over():
+            while collecting.collect(using) and not self.is_over():
                 pass
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether nothing more is to be begun."""
         return self._stop() or time.monotonic() >= self._deadline
 
     def _begin(self) -> int:
         """Send what is due, as far as there are threads."""
         room = THREADS - len(self._flying)
-        if not room or self._is_over():
+        if not room or self.is_over():
             return 0
         claims = deliveries.claim(room, worker=self.worker)
         for claim in claims:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -87,7 +87,7 @@ def send(url: str, message_id: str, payload: dict[str, Any], secrets: Sequence[s
 
 
 def _post(url: str, headers: Sequence[tuple[str, str]], body: bytes, seconds: float) -> tuple[int, dict[str, str], str]:
-    """The answer: its status, its headers, and the beginning of its body."""
+    """The answer: its status, its headers, and the beginning of its body where that says what is wrong."""
     import httpcore2
 
     from embeddings.webhooks.network import CheckedBackend, Deadline
@@ -97,13 +97,19 @@ def _post(url: str, headers: Sequence[tuple[str, str]], body: bytes, seconds: fl
         httpcore2.ConnectionPool(ssl_context=_ssl_context(), network_backend=backend, retries=0) as pool,
         pool.stream("POST", url, headers=headers, content=body) as answer,
     ):
-        read = b""
-        for part in answer.iter_stream():
-            read += part
-            if len(read) >= MOST_READ:
-                break
+        # Who has answered 2xx has taken it, however slowly, or never, the rest of the answer comes.
+        read = b"" if _is_taken(answer.status) else _beginning(answer.iter_stream())
         found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
     return answer.status, found, read.decode(errors="replace")
+
+
+def _beginning(parts: Iterable[bytes]) -> bytes:
+    read = b""
+    for part in parts:
+        read += part
+        if len(read) >= MOST_READ:
+            break
+    return read
 
 
 @cache
@@ -112,8 +118,12 @@ def _ssl_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+def _is_taken(status: int) -> bool:
+    return 200 <= status < 300
+
+
 def _problem(status: int, text: str) -> str:
-    if 200 <= status < 300:
+    if _is_taken(status):
         return ""
     if 300 <= status < 400:
         return f"Answered {status}: redirects are not followed; give the endpoint its final address."

@@ -172,6 +172,13 @@ def test_post__is_throttled(client, settings, redis_client):
     assert [post(client, parcel(slug)).status_code for slug in "ab"] == [202, 429]
 
 
+def test_get__is_not_throttled(client, settings, redis_client):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "API_CALLS_PER_MINUTE": 1}
+    task = post(client, parcel("a")).json()["data"]["taskId"]
+
+    assert [client.get(URL, {"task": task}).status_code for _ in range(3)] == [200, 200, 200]
+
+
 def test_calls__need_the_permission(api):
     assert problem(post(api("view_parcel"), parcel("a")), 403)[1] == "This needs the permission testapp.add_parcel."
 

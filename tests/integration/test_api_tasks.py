@@ -284,6 +284,27 @@ class TestBulk:
         assert message.startswith(said)
         assert not EmbeddingOperation.objects.exists()
 
+    def test_bulk__says_what_is_misspelt_in_a_form(self, api):
+        form = {"action": "retry", "filter.status": "failed", "filter.modle": "testapp.post", "dryRun": "false"}
+
+        response = api(VIEW, RETRY).post(f"{API}tasks/bulk/", form)
+
+        assert problem(response, 400)[1].startswith("filter: There is no filter 'modle'; there are status, model, ")
+        assert not EmbeddingOperation.objects.exists()
+
+    def test_bulk__takes_a_form(self, api):
+        form = {"action": "retry", "filter.status": "failed", "dryRun": "false", "csrfmiddlewaretoken": "x"}
+
+        assert api(VIEW, RETRY).post(f"{API}tasks/bulk/", form).status_code == 202
+
+    def test_bulk__a_misspelt_filter_is_not_everything(self, api):
+        body = {"action": "retry", "all": True, "filters": {"status": ["failed"]}, "dryRun": False}
+
+        response = self.bulk(api(VIEW, RETRY), **body)
+
+        assert problem(response, 400)[1] == "There is no 'filters'; there are action, filter, all, dryRun."
+        assert not EmbeddingOperation.objects.exists()
+
     @pytest.mark.parametrize("action", ["retry", "cancel", "clear"])
     def test_bulk__needs_the_permission_for_the_action(self, api, action):
         others = {RETRY, CANCEL, CLEAR} - {f"{action}_embeddingtask"}

@@ -396,6 +396,7 @@ class TestAPI:
         [
             ({"kind": "regenerate"}, "invalid", "model: This field is required."),
             ({"kind": "drop", "model": "testapp.post"}, "invalid", 'kind: "drop" is not a valid choice.'),
+            ({"kind": "regenerate", "model": "testapp.post", "dry_run": True}, "invalid", "There is no 'dry_run'; "),
             ({"kind": "regenerate", "model": "auth.user"}, "impossible", "Nothing is embedded under 'auth.user'"),
         ],
     )

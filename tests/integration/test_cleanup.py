@@ -16,6 +16,7 @@ from embeddings.models import (
     ProviderMinute,
     TargetMinute,
     TaskAttempt,
+    WebhookEvent,
     WorkerStatus,
 )
 from tests.integration.conftest import wait_until
@@ -54,6 +55,20 @@ def test_clean_up__deletes_what_is_older_than_the_setting(settings):
     assert ProviderCall.objects.get() == young
     assert EmbeddingBatch.objects.get() == young_batch
     assert WorkerStatus.objects.get().name == "young"
+
+
+@pytest.mark.parametrize("using", ["default", "other"])
+def test_clean_up__deletes_events_that_nobody_has_told(settings, using):
+    settings.EMBEDDINGS = {"WEBHOOK_RETENTION_DAYS": 10, "DATABASES": ["default", "other"]}
+    events = WebhookEvent.objects.using(using)
+    for days in (11, 9):
+        events.create(kind="task.failed", data={"tasks": []}, created_at=timezone.now() - timedelta(days=days))
+    young = events.latest("pk")
+
+    deleted = cleanup.clean_up()
+
+    assert deleted == 1
+    assert events.get() == young
 
 
 def test_clean_up__deletes_alerts_that_are_long_over():

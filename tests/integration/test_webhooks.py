@@ -15,7 +15,7 @@ from django.db.models import F
 from django.utils import timezone
 
 import embeddings
-from embeddings import alerts, audit, events, ledger, operations
+from embeddings import alerts, audit, broker, events, ledger, operations, webhooks
 from embeddings.failure import Failure
 from embeddings.models import (
     Alert,
@@ -27,7 +27,7 @@ from embeddings.models import (
     WebhookEndpoint,
     WebhookEvent,
 )
-from embeddings.webhooks import Deliverer, collecting, deliveries, endpoints, sending
+from embeddings.webhooks import Deliverer, collecting, deliveries, delivering, endpoints, sending
 from tests.integration import sessions
 from tests.integration.conftest import child_of, wait_until
 from tests.ledger_rows import make_task
@@ -289,19 +289,45 @@ class TestBatches:
 
         assert receiver.kinds() == ["batch.finished"] * 2
 
-    @pytest.mark.parametrize("how", ["cancel", "delete"])
+    @pytest.mark.parametrize("how", ["cancel", "delete", "clean up"])
     def test_finished__by_what_takes_the_last_task_away(self, receiver, how):
         endpoint_of(receiver, Kind.BATCH_FINISHED)
         with embeddings.batch("upload"):
             post = Post.objects.create(title="a", body="b")
         if how == "cancel":
             operations.cancel(EmbeddingTask.objects.all())
-        else:
+        elif how == "delete":
             post.delete()
+        else:
+            ledger.forget_orphans(EmbeddingTask.objects.filter(object_id=str(post.pk)))
 
         deliver()
 
         assert receiver.kinds() == ["batch.finished"]
+
+    def test_finished__by_another_batch_that_takes_the_last_task_over(self, receiver):
+        endpoint_of(receiver, Kind.BATCH_FINISHED)
+        with embeddings.batch("first"):
+            post = Post.objects.create(title="a", body="b")
+        with embeddings.batch("second"):
+            post.save()
+
+        deliver()
+
+        assert [message.payload["data"]["name"] for message in receiver.messages] == ["first"]
+
+    def test_finished__is_not_told_of_an_old_batch_whose_tasks_are_done(self, receiver, drain):
+        with embeddings.batch("first"):
+            post = Post.objects.create(title="a", body="b")
+        drain()
+        endpoint_of(receiver, Kind.BATCH_FINISHED)
+        post.title = "c"
+        with embeddings.batch("second"):
+            post.save()
+
+        deliver()
+
+        assert receiver.messages == []
 
     def test_finished__not_while_its_operation_reads_on(self, receiver, drain):
         endpoint_of(receiver, Kind.BATCH_FINISHED)
@@ -428,6 +454,15 @@ class TestAttempts:
 
         assert only_delivery().error_message == f"Answered 500: {'x' * 200}"
 
+    def test_deliver__a_taken_message_does_not_wait_for_the_rest_of_the_answer(self, receiver, settings):
+        settings.EMBEDDINGS = {**SETTINGS, "WEBHOOK_TIMEOUT_SECONDS": 0.5}
+        message(endpoint_of(receiver))
+        receiver.answer(200, headers={"transfer-encoding": "chunked"})  # and no chunk ever comes
+
+        deliver()
+
+        assert (only_delivery().state, only_delivery().error_message) == (State.DELIVERED, "")
+
     def test_deliver__nobody_there(self, receiver):
         message(endpoint_of(receiver, url="http://127.0.0.1:1/"))
 
@@ -457,6 +492,17 @@ class TestAttempts:
             Deliverer("test", seconds=0.1).run()
 
             assert len(quick.messages) == 1
+
+    def test_claim__what_waits_for_a_failing_endpoint_does_not_hide_what_is_due_to_others(self, receiver):
+        failing = endpoint_of(receiver, failing_since=timezone.now())
+        for number in range(25):
+            message(failing, number, available_at=timezone.now() - timedelta(hours=1))
+        other = message(endpoint_of(receiver))
+        (under_way,) = deliveries.claim(2, worker="a")
+
+        (claimed,) = deliveries.claim(2, worker="b")
+
+        assert (under_way.endpoint, claimed.delivery) == (failing, other)
 
     def test_deliver__stops_in_time_and_gives_back(self, receiver):
         endpoint = endpoint_of(receiver)
@@ -576,6 +622,28 @@ class TestWorkers:
         redis_client.flushdb()
 
         assert wait_until(lambda: set(receiver.kinds()) == {"task.completed", "batch.finished"})
+
+    def test_job__that_can_do_nothing_does_not_call_itself_again(self, receiver, redis_client):
+        failing = endpoint_of(receiver, failing_since=timezone.now())
+        for number in range(2):
+            message(failing, number)
+        deliveries.claim(1, worker="another")
+
+        webhooks.deliver()
+
+        assert webhooks.are_due()
+        assert broker.queue(1.0, "embeddings").count == 0
+
+    def test_job__that_leaves_something_calls_itself_again(self, receiver, redis_client, monkeypatch):
+        monkeypatch.setattr(delivering, "SECONDS", 0.1)
+        receiver.delay = 0.2
+        endpoint = endpoint_of(receiver)
+        for number in range(4):
+            message(endpoint, number)
+
+        webhooks.deliver()
+
+        assert broker.queue(1.0, "embeddings").count == 1
 
     def test_worker__that_is_killed_while_it_sends_is_replaced(self, receiver, workers):
         message(endpoint_of(receiver))
