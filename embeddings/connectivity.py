@@ -39,8 +39,9 @@ def ping(alias: str) -> Ping:
     """
     live.refresh()
     provider = get_provider(alias)
-    if pauses.is_provider_paused(alias):
-        return _told(provider, 0.0, _pause(alias))
+    paused = _paused(alias)
+    if paused is not None:
+        return _told(provider, 0.0, paused)
     error = _prepared(provider)
     seconds = 0.0
     if error is None:
@@ -50,10 +51,12 @@ def ping(alias: str) -> Ping:
     return _told(provider, seconds, error)
 
 
-def _pause(alias: str) -> Exception:
-    """Why it is not asked, in the words of the pause."""
-    found = next(one for one in pauses.current() if (one.kind, one.name) == (Pause.Kind.PROVIDER, alias))
-    return Paused(f"It is paused {pauses.until(found)}, so it was not asked: {found.reason}")
+def _paused(alias: str) -> Paused | None:
+    """Why it is not asked, in the words of the pause; None if it may be."""
+    for found in pauses.current():
+        if (found.kind, found.name) == (Pause.Kind.PROVIDER, alias):
+            return Paused(f"It is paused {pauses.until(found)}, so it was not asked: {found.reason}")
+    return None
 
 
 def _prepared(provider: Provider) -> Exception | None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-# What a line may be about; nothing else of a record's `extra` is shown. docs/monitoring.md says what each is.
+# What a line may be about; nothing else of our records' `extra` is shown. docs/monitoring.md says what each is.
 FIELDS = (
     "worker",
     "database",
@@ -59,8 +59,11 @@ def bound(**fields: Any) -> Iterator[None]:
 
 
 def about(record: logging.LogRecord) -> dict[str, Any]:
-    """What a line is about, in the order of FIELDS."""
-    given = {**_bound.get(), **vars(record)}
+    """What a line is about, in the order of FIELDS.
+
+    Others give names of ours to what is theirs: Django's `request` is the visitor's, with what he has searched for.
+    """
+    given = {**_bound.get(), **(vars(record) if _is_of(record, OURS) else {})}
     return {name: given[name] for name in FIELDS if given.get(name) is not None}
 
 

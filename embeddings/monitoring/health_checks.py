@@ -6,17 +6,13 @@ Whoever asks learns a word; only where the view says `is_detailed`, a sentence. 
 from __future__ import annotations
 
 import dataclasses
-import pkgutil
 from abc import abstractmethod
-from pathlib import Path
 
-from django.apps import apps
 from django.db import Error, connections
-from django.db.migrations.recorder import MigrationRecorder
 from health_check.base import HealthCheck
 from health_check.exceptions import HealthCheckException
 
-from embeddings import broker, conf, limiter, stats
+from embeddings import broker, conf, limiter, setup_facts, stats
 from embeddings.models import OPEN, ProviderState
 
 Reason = ProviderState.Reason
@@ -71,12 +67,11 @@ class Database(Check):
 
     def look(self) -> None:
         for using in conf.current().databases:
-            with connections[using].cursor() as cursor:
-                cursor.execute("SELECT 1 FROM pg_extension WHERE extname = 'vector'")
-                if cursor.fetchone() is None:
-                    raise Trouble(f"Database {using!r} has no pgvector: run manage.py migrate.")
-            if missing := _migrations() - _applied(using):
-                raise Trouble(f"Database {using!r} lacks {', '.join(sorted(missing))}: run manage.py migrate.")
+            facts = setup_facts.of_database(using)
+            if not facts.pgvector:
+                raise Trouble(f"Database {using!r} has no pgvector: run manage.py migrate.")
+            if facts.unapplied:
+                raise Trouble(f"Database {using!r} lacks {', '.join(facts.unapplied)}: run manage.py migrate.")
 
 
 class Redis(Check):
@@ -115,13 +110,3 @@ class Queue(Check):
         health = stats.health()
         if health.level != "well":
             raise Trouble(f"{health.sentence} {health.advice}".strip(), health.level)
-
-
-def _migrations() -> set[str]:
-    """The names of this app's."""
-    folder = Path(apps.get_app_config("embeddings").path) / "migrations"
-    return {module.name for module in pkgutil.iter_modules([str(folder)])}
-
-
-def _applied(using: str) -> set[str]:
-    return {name for app, name in MigrationRecorder(connections[using]).applied_migrations() if app == "embeddings"}

@@ -83,7 +83,7 @@ class Drain:
 
         def claim_once() -> int:
             waiting.extend(self._splitter.take_requested())
-            if self._is_over() or not waiting:
+            if self._is_over() or not waiting or self._hand.ready:  # A provider that is busy now is so for a moment.
                 return 0
             lanes = self._lanes()
             if self._hand.calls.pinged:

@@ -76,8 +76,8 @@ def decide(load: Load, bounds: Bounds) -> Decision:
 
 
 def _needed(load: Load, tasks: int, seconds: float) -> int:
-    """How many workers end so many tasks in this time; one for anything at all."""
-    least = 1 if tasks or load.held or load.has_errand else 0
+    """How many workers end so many tasks in this time; one for anything at all that a worker may do."""
+    least = 1 if tasks or load.has_errand else 0
     return max(least, math.ceil(tasks / (load.per_worker * seconds)))
 
 

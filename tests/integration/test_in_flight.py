@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from embeddings import limiter
+from embeddings import limiter, pipeline
 from embeddings.exceptions import RateLimited
 from embeddings.models import EmbeddingTask, ProviderState
 from embeddings.providers.base import Embedded
 from embeddings.providers.dummy import DummyProvider
+from tests.integration.pages import make_doc
 from tests.testapp.models import DIMENSIONS, Post
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -126,3 +127,13 @@ def test_remembered_in_flight__is_forgotten_after_a_while():
     ProviderState.objects.update(in_flight_at="2026-01-01T00:00:00Z")
 
     assert (fresh, limiter.remembered_in_flight("default")) == (2, None)
+
+
+def test_run_tasks__embeds_the_chunks_that_are_made_while_their_provider_is_busy(use):
+    use(Counting)
+    make_posts(6)
+    make_doc(3)
+
+    pipeline.Drain("test", seconds=10).run_tasks(EmbeddingTask.objects.values_list("pk", flat=True), "default")
+
+    assert set(EmbeddingTask.objects.values_list("status", flat=True)) == {"completed"}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
+from django.test import RequestFactory
 
 from embeddings import logs
 
@@ -106,6 +107,14 @@ def test_text_formatter__fields_follow_the_message():
     line.task = 12
 
     assert logs.TextFormatter().format(line) == "1970-01-01T00:00:00.250Z INFO embeddings.a: It failed. task=12"
+
+
+@pytest.mark.parametrize("formatter", [logs.JsonFormatter(), logs.TextFormatter()])
+def test_format__shows_no_request_of_djangos(formatter):
+    line = record("Not Found: /search/", name="django.request")
+    line.request = RequestFactory().get("/search/", {"q": "canary"})
+
+    assert "canary" not in formatter.format(line)
 
 
 @pytest.mark.parametrize("formatter", [logs.JsonFormatter(), logs.TextFormatter()])

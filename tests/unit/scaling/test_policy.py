@@ -93,6 +93,15 @@ def test_decide__does_not_grow_where_the_provider_is_the_limit():
     assert decision.reason == "100,000 tasks wait, but provider default is paused: more workers would not help"
 
 
+def test_decide__starts_none_for_what_is_paused():
+    load = Load(held=50, limit="everything is paused", own=0, per_worker=SPEED)
+
+    decision = decide(load, Bounds(fewest=0, most=4))
+
+    assert decision.wanted == 0
+    assert decision.reason == "50 tasks wait, but everything is paused: more workers would not help"
+
+
 def test_decide__grows_for_what_is_not_limited():
     assert wanted(waiting=1_200, held=100_000, limit="provider slow is paused", own=1) == 2
 
