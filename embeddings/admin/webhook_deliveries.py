@@ -20,7 +20,7 @@ from embeddings.admin.buttons import ActionButtons
 from embeddings.admin.filters import Choices, ColumnFilter
 from embeddings.admin.links import link, page_url
 from embeddings.admin.readonly import SharedAdmin
-from embeddings.models import WebhookDelivery, WebhookEndpoint
+from embeddings.models import WebhookDelivery, WebhookEndpoint, WebhookEvent
 from embeddings.webhooks import deliveries
 
 State = WebhookDelivery.State
@@ -48,13 +48,24 @@ class EndpointFilter(ColumnFilter):
         return [(str(key), name) for key, name in endpoints.values_list("pk", "name")[:100]]
 
 
+class EventFilter(ColumnFilter):
+    """By event, under the names that the list and the messages have."""
+
+    title = "event"
+    parameter_name = "event"
+    column = "kind"
+
+    def choices_from_code(self) -> Choices:
+        return [(kind, kind) for kind in WebhookEvent.Kind.values]
+
+
 @admin.register(WebhookDelivery)
 class DeliveryAdmin(ActionButtons, SharedAdmin):
     """The latest first."""
 
     actions = ("replay_deliveries",)
     list_display = ("sent", "pill", "to", "attempts", "answer", "made")
-    list_filter = ("state", "kind", EndpointFilter)
+    list_filter = ("state", EventFilter, EndpointFilter)
     fieldsets = (
         (None, {"fields": ("explained", "to", "sent", "answer")}),
         ("Attempts", {"fields": ("shown_history",), "classes": ("embeddings-wide",)}),
@@ -89,7 +100,9 @@ class DeliveryAdmin(ActionButtons, SharedAdmin):
 
     @admin.display(description="message")
     def sent(self, one: WebhookDelivery) -> str:
-        return f"{one.kind} ({one.events:,} tasks)" if one.kind.startswith("task.") else one.kind
+        if not one.kind.startswith("task."):
+            return one.kind
+        return f"{one.kind} ({ngettext('%s task', '%s tasks', one.events) % f'{one.events:,}'})"
 
     @admin.display(description="state")
     def pill(self, one: WebhookDelivery) -> str:
@@ -136,7 +149,7 @@ class DeliveryAdmin(ActionButtons, SharedAdmin):
 def _when(one: WebhookDelivery) -> str:
     """When it is sent: "in 4 min", "as soon as a worker has time"."""
     is_due = one.available_at <= timezone.now()
-    return "as soon as a worker has time" if is_due else f"again {labels.ahead(one.available_at)}"
+    return "as soon as a worker has time" if is_due else format_html("again {}", labels.ahead(one.available_at))
 
 
 def _row(entry: dict[str, Any]) -> tuple[Any, ...]:
