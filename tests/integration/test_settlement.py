@@ -840,9 +840,9 @@ def test_drain__text_that_is_never_the_same_is_given_up(settings: Any, drain: Dr
 def guarded_table() -> Iterator[None]:
     """The database refuses writes to some rows."""
     with sessions.session() as other:
-        other.execute("ALTER TABLE testapp_post ADD CONSTRAINT vectorless CHECK (body <> 'sealed' OR embedding IS NULL)")
+        other.execute("ALTER TABLE testapp_post ADD CONSTRAINT no_vector CHECK (body <> 'sealed' OR embedding IS NULL)")
         yield
-        other.execute("ALTER TABLE testapp_post DROP CONSTRAINT vectorless")
+        other.execute("ALTER TABLE testapp_post DROP CONSTRAINT no_vector")
 
 
 def test_drain__row_that_refuses_its_vector_fails_alone(guarded_table: None, drain: Draining, task_of: TaskOf) -> None:
@@ -854,7 +854,7 @@ def test_drain__row_that_refuses_its_vector_fails_alone(guarded_table: None, dra
     assert task_of(sound).status == "completed"
     task = task_of(sealed)
     assert (task.status, task.error_kind, task.error_class) == ("failed", "input", "IntegrityError")
-    assert 'violates check constraint "vectorless"' in task.error_message
+    assert 'violates check constraint "no_vector"' in task.error_message
     assert "Failing row" not in task.error_message  # it would quote the text
 
 
