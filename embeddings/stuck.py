@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from embeddings import audit, conf, jobs, ledger
+from embeddings import audit, conf, jobs, ledger, metrics
 from embeddings.ledger.sweeps import SWEEP_LIMIT
 from embeddings.models import ALIVE_SECONDS, EmbeddingTask, Status, WorkerStatus
 
@@ -58,6 +58,7 @@ def free(*, by: str = "") -> int:
     if freed:
         message = f"{freed:,} {'task' if freed == 1 else 'tasks'} freed: lease over, or worker silent."
         audit.record(audit.Kind.RESCUED, message, by=by, freed=freed)
+        metrics.hand_over(is_last=True)  # The deaths that were counted; this process may end now.
         jobs.poke(is_coalesced=False)
     return freed
 

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from embeddings import heartbeats, limiter, pauses
-from embeddings.models import AuditEvent, EmbeddingTask, Pause, ProviderCall, Status, TaskAttempt
+from embeddings import heartbeats, limiter, metrics, pauses, tally
+from embeddings.models import AuditEvent, EmbeddingTask, Pause, ProviderCall, Status, TargetTotal, TaskAttempt
 from embeddings.providers.dummy import DummyProvider
 from tests.integration.command_line import Terminal, run
 from tests.integration.conftest import counts, dummy
@@ -194,6 +194,18 @@ def test_reset_stuck__what_a_worker_that_ended_in_order_left_counts_no_death():
 
     task.refresh_from_db()
     assert (task.status, task.crashes) == ("pending", 0)
+
+
+def test_reset_stuck__counts_deaths_among_what_was_ever_done():
+    metrics.hand_over(is_last=True)
+    before = sum(TargetTotal.objects.values_list("attempts_failed", flat=True))
+    silent_worker("silent")
+    in_hand("silent", 30)
+
+    run("reset-stuck", "--yes")
+
+    assert not tally.take()
+    assert sum(TargetTotal.objects.values_list("attempts_failed", flat=True)) == before + 1
 
 
 # cleanup
