@@ -565,6 +565,15 @@ def test_settings__tell_what_is_in_force_and_what_was_changed(client, settings):
     assert "sk-secret" not in str(data)
 
 
+def test_settings__without_the_token_of_the_metrics(client, settings):
+    settings.EMBEDDINGS = {"METRICS_TOKEN": "a-secret-of-the-scraper"}
+
+    data = get(client, "settings/")
+
+    assert "a-secret-of-the-scraper" not in str(data)
+    assert "METRICS_TOKEN" not in [each["name"] for each in data["settings"]]
+
+
 def test_settings__of_an_entry_that_is_wrong(client, settings):
     settings.EMBEDDING_PROVIDERS = {**dummy(), "broken": {"BACKEND": "x"}}
 
