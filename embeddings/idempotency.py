@@ -16,8 +16,8 @@ from embeddings.models import IdempotencyKey
 
 # Answers are kept so long.
 KEPT = timedelta(hours=24)
-# Who has claimed a key for longer, and left no answer, was killed.
-GIVEN_UP = timedelta(minutes=2)
+# Who has claimed a key, and left no answer so long after its provider was given up, was killed.
+SPARE = timedelta(minutes=2)
 
 
 class KeyInUse(EmbeddingsError):
@@ -73,7 +73,8 @@ def claim(user: str, key: str, fingerprint: str) -> Held | Answer:
 
 def expired() -> QuerySet[IdempotencyKey]:
     """Keys whose answers are old, and those of calls that never answered."""
-    is_given_up = Q(status_code=None, created_at__lt=Now() - GIVEN_UP)
+    patience = timedelta(seconds=conf.current().request_timeout_seconds) + SPARE
+    is_given_up = Q(status_code=None, created_at__lt=Now() - patience)
     return _keys().filter(is_given_up | Q(created_at__lt=Now() - KEPT))
 
 

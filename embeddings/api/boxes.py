@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError as Invalid
-from django.db import models, router, transaction
+from django.db import IntegrityError, models, router, transaction
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
@@ -22,7 +22,7 @@ from embeddings.api.boxed_answers import (
     EmbeddingWaitSerializer,
 )
 from embeddings.api.idempotency import idempotent
-from embeddings.api.problems import Unavailable
+from embeddings.api.problems import Conflict, Unavailable
 from embeddings.api.throttling import SpendingThrottle
 from embeddings.exceptions import ConfigurationError, InputRejected, ProviderError
 
@@ -146,6 +146,10 @@ def _created(create: Callable[..., Any], values: Mapping[str, Any], field: str |
         return create(field=field, **values)
     except Invalid as exc:
         raise ValidationError(as_serializer_error(exc)) from exc
+    except IntegrityError as exc:  # It was valid before the provider was asked.
+        raise Conflict(
+            "Something was stored or deleted meanwhile that does not go with this; send it again to hear what."
+        ) from exc
 
 
 def _each(items: list[Any], made: Callable[[Any], Any]) -> list[Any]:

@@ -24,7 +24,7 @@ class CarefulJSONParser(JSONParser):
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """For what spends or changes much: a misspelt `filter` beside `all`, or `dryRun`, must not be passed over."""
+    """For what spends, changes or holds up much: a misspelt `dryRun`, `until`, or `filter` must not be passed over."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):

@@ -15,6 +15,7 @@ from embeddings import pauses, stats
 from embeddings.api import permissions
 from embeddings.api.base import EmbeddingsView
 from embeddings.api.describing import INVALID, MISSING, REFUSED, TAG, answer, example
+from embeddings.api.parsing import StrictSerializer
 from embeddings.exceptions import ConfigurationError
 from embeddings.models import Pause
 
@@ -53,7 +54,7 @@ class EmbeddingPauseNameSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-class EmbeddingPauseRequestSerializer(EmbeddingPauseNameSerializer):
+class EmbeddingPauseRequestSerializer(StrictSerializer, EmbeddingPauseNameSerializer):
     """What to pause, why, and for how long."""
 
     reason = serializers.CharField(max_length=500, help_text="Everybody who finds it paused will read it.")

@@ -13,6 +13,7 @@ from embeddings import conf, live, operations, pauses
 from embeddings.api import permissions
 from embeddings.api.base import EmbeddingsView
 from embeddings.api.describing import INVALID, MISSING, REFUSED, TAG, answer, example
+from embeddings.api.parsing import StrictSerializer
 from embeddings.api.pauses import begin
 from embeddings.api.provider_states import EmbeddingProviderSerializer, Provider, providers
 from embeddings.models import Pause
@@ -56,7 +57,7 @@ class EmbeddingProviderListSerializer(serializers.Serializer[Any]):
     providers = EmbeddingProviderSerializer(many=True, help_text="In the order of the settings.")
 
 
-class EmbeddingProviderPauseSerializer(serializers.Serializer[Any]):
+class EmbeddingProviderPauseSerializer(StrictSerializer):
     """Why, and for how long."""
 
     reason = serializers.CharField(max_length=500, help_text="Everybody who finds it paused will read it.")

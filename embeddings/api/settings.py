@@ -92,7 +92,7 @@ def _data() -> dict[str, Any]:
 
 def _settings() -> list[dict[str, Any]]:
     configured, in_force = conf.configured(), conf.current()
-    names = [field.name for field in fields(EmbeddingSettings)]
+    names = [field.name for field in fields(EmbeddingSettings) if field.repr]  # The others are secrets.
     return [_setting(name, getattr(in_force, name), getattr(configured, name)) for name in names]
 
 

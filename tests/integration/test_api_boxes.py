@@ -11,6 +11,7 @@ from django.urls import include, path
 from rest_framework import serializers
 from rest_framework.test import APIClient
 
+from embeddings import immediate
 from embeddings.api.boxes import BoxedCreate
 from embeddings.models import EmbeddingTask
 from tests.integration import sessions
@@ -93,6 +94,24 @@ def test_post__that_waits_in_vain_stores_nothing(client, text, status, code):
     assert problem(post(client, parcel("a", text=text), "?wait=true"), status)[0] == code
     assert not Parcel.objects.exists()
     assert not EmbeddingTask.objects.exists()
+
+
+def test_post__that_waits_while_another_takes_its_unique_value(client, monkeypatch):
+    make = immediate.make
+
+    def overtaken(*args: Any) -> Any:
+        Parcel.objects.create(slug="a")
+        return make(*args)
+
+    monkeypatch.setattr(immediate, "make", overtaken)
+    first = post(client, parcel("a"), "?wait=true")
+    monkeypatch.undo()
+
+    again = post(client, parcel("a"), "?wait=true")
+
+    assert problem(first, 409)[1].endswith("send it again to hear what.")
+    assert problem(again, 400)[1].startswith("slug: ")
+    assert Parcel.objects.count() == 1
 
 
 def test_post__makes_several(client, drain):

@@ -117,9 +117,18 @@ def test_key__of_a_call_at_work(api):
     assert problem(post(api(ADD)), 409)[1].startswith("The first call with this Idempotency-Key is still at work")
 
 
-def test_key__of_a_killed_process_is_free_after_two_minutes(api):
+def test_key__of_a_call_whose_provider_may_still_answer(api, settings):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "REQUEST_TIMEOUT_SECONDS": 300}
+    claim(api)
+    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(seconds=290))
+
+    assert problem(post(api(ADD)), 409)
+
+
+def test_key__of_a_killed_process_is_free_two_minutes_after_the_providers_time(api, settings):
+    settings.EMBEDDINGS = {**settings.EMBEDDINGS, "REQUEST_TIMEOUT_SECONDS": 1}
     held = claim(api)
-    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(seconds=121))
+    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(seconds=122))
 
     response = post(api(ADD))
     held.finish(500, {})  # should it live after all

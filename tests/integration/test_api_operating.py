@@ -412,6 +412,7 @@ def test_pause__of_a_provider_is_told_with_its_reason_and_end(client):
         ({"reason": "x", "until": "2020-01-01T00:00:00Z"}, "until: The end of a pause must lie in the future."),
         ({"reason": "x", "until": "soon"}, "until: Datetime has wrong format."),
         ({"reason": "a\0b"}, "reason: Null characters are not allowed."),
+        ({"reason": "x", "untill": LATER}, "There is no 'untill'; there are reason, until."),
     ],
 )
 def test_pause__says_what_is_wrong(client, sent, said):
@@ -535,6 +536,7 @@ def test_pauses__lifting_what_is_not_paused(client):
         ({"kind": "provider", "reason": "x"}, "name: EMBEDDING_PROVIDERS has no ''"),
         ({"kind": "target", "name": "testapp.nothing.embedding", "reason": "x"}, "name: "),
         ({"kind": "target", "name": "...", "reason": "x"}, "name: "),
+        ({"kind": "everything", "reason": "x", "ends": LATER}, "There is no 'ends'; there are kind, name, "),
     ],
 )
 def test_pauses__say_what_is_wrong(client, sent, said):
@@ -563,6 +565,15 @@ def test_settings__tell_what_is_in_force_and_what_was_changed(client, settings):
     assert data["changedBy"] == "anna"
     assert "OPTIONS" not in str(data)
     assert "sk-secret" not in str(data)
+
+
+def test_settings__without_the_token_of_the_metrics(client, settings):
+    settings.EMBEDDINGS = {"METRICS_TOKEN": "a-secret-of-the-scraper"}
+
+    data = get(client, "settings/")
+
+    assert "a-secret-of-the-scraper" not in str(data)
+    assert "METRICS_TOKEN" not in [each["name"] for each in data["settings"]]
 
 
 def test_settings__of_an_entry_that_is_wrong(client, settings):
