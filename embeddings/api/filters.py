@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ from django.db.models import QuerySet
 from rest_framework import serializers
 
 from embeddings import registry
+from embeddings.api.choices import none_of
 from embeddings.exceptions import FilterError
 from embeddings.models import CensusCount, EmbeddingTask, Status
 from embeddings.task_filter import TaskFilter
@@ -31,10 +31,6 @@ def validate_model(label: str) -> None:
         raise serializers.ValidationError(f"No embedded model is called {label!r}; write app.model.")
 
 
-def _unknown(choices: Iterable[str]) -> dict[str, Any]:
-    return {"invalid_choice": f'"{{input}}" is none of {", ".join(choices)}.'}
-
-
 class EmbeddingTaskFilterSerializer(serializers.Serializer[Any]):
     """Tasks that fit all of this; what is left out does not matter."""
 
@@ -42,7 +38,7 @@ class EmbeddingTaskFilterSerializer(serializers.Serializer[Any]):
         choices=Status.choices,
         required=False,
         allow_empty=False,
-        error_messages=_unknown(Status.values),
+        error_messages=none_of(Status.values),
         help_text="One of these.",
     )
     model = serializers.CharField(
@@ -56,7 +52,7 @@ class EmbeddingTaskFilterSerializer(serializers.Serializer[Any]):
     error_kind = serializers.ChoiceField(
         choices=[(kind, kind) for kind in ERROR_KINDS],
         required=False,
-        error_messages=_unknown(ERROR_KINDS),
+        error_messages=none_of(ERROR_KINDS),
         help_text="What went wrong last.",
     )
     error_signature = serializers.CharField(
@@ -71,10 +67,10 @@ class EmbeddingTaskFilterSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and not hasattr(data, "getlist"):
-            self._refuse_unknown(data)
+            self._refusenone_of(data)
         return super().to_internal_value(data)
 
-    def _refuse_unknown(self, data: dict[str, Any]) -> None:
+    def _refusenone_of(self, data: dict[str, Any]) -> None:
         """What is misspelt would otherwise find all tasks."""
         if unknown := [name for name in data if name not in self.fields]:
             known = ", ".join(self.fields)
@@ -93,7 +89,7 @@ class EmbeddingTaskQuerySerializer(EmbeddingTaskFilterSerializer):
     status = serializers.MultipleChoiceField(
         choices=Status.choices,
         required=False,
-        error_messages=_unknown(Status.values),
+        error_messages=none_of(Status.values),
         help_text="May be given several times: one of these.",
     )
     object_id = serializers.CharField(
