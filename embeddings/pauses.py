@@ -37,7 +37,7 @@ _read: tuple[float, list[Pause]] = (float("-inf"), [])
 
 
 def pause(kind: str, name: str = "", *, reason: str, by: str, ends_at: datetime | None = None) -> Pause:
-    """Begin nothing more of what is named, until `ends_at` or until somebody lifts it; a pause of it is replaced.
+    """Begin nothing more of what is named, until `ends_at` or until somebody resumes it; a pause of it is replaced.
 
     `name` is an alias of EMBEDDING_PROVIDERS, or a target ("content.article.embedding"). Raises ConfigurationError if
     there is none of that name, ValueError without a reason or for an end that has passed.
@@ -86,7 +86,7 @@ def in_force() -> QuerySet[Pause]:
 def until(begun: Pause) -> str:
     """How long a pause lasts, to be read after "paused"."""
     if begun.ends_at is None:
-        return "until somebody lifts it"
+        return "until somebody resumes it"
     return f"until {begun.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 

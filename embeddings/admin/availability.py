@@ -69,7 +69,7 @@ def _pause_of(alias: str, pauses: Sequence[Pause]) -> Pause | None:
 
 def _paused(pause: Pause) -> Availability:
     is_all = pause.kind == Pause.Kind.EVERYTHING
-    ends = labels.ahead(pause.ends_at) if pause.ends_at else "when somebody lifts it"
+    ends = labels.ahead(pause.ends_at) if pause.ends_at else "when somebody resumes it"
     note = format_html("by {}, ends {}: {}", pause.by or "a program", ends, pause.reason)
     meaning = "Workers begin nothing; searches still ask it." if is_all else "Nothing is sent to it; its tasks wait."
     return Availability(labels.pill("paused", "everything is paused" if is_all else "paused"), note, meaning)

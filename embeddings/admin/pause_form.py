@@ -18,7 +18,7 @@ ENDS = [
     ("1h", "in 1 hour"),
     ("4h", "in 4 hours"),
     ("tomorrow", "tomorrow at 08:00"),
-    ("never", "when somebody lifts it"),
+    ("never", "when somebody resumes it"),
     ("time", "at this time:"),
 ]
 

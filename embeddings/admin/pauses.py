@@ -199,7 +199,7 @@ class PauseAdmin(ActionButtons, ReadOnlyAdmin):
 
     @admin.display(description="ends")
     def ends(self, pause: Pause) -> str:
-        return "when somebody lifts it" if pause.ends_at is None else labels.ahead(pause.ends_at)
+        return "when somebody resumes it" if pause.ends_at is None else labels.ahead(pause.ends_at)
 
     @admin.display(description="tasks that wait")
     def held(self, pause: Any) -> str:
@@ -218,7 +218,7 @@ def resume_button(pause: Pause, site: admin.AdminSite, then: str = "") -> str:
 
 def _ending(named: Pause) -> str:
     if named.ends_at is None:
-        return "until somebody lifts it"
+        return "until somebody resumes it"
     return f"until {_exact(timezone.localtime(named.ends_at))}"
 
 

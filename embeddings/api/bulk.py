@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from embeddings import operations
 from embeddings.api import permissions, problems
 from embeddings.api.base import CreatingView
+from embeddings.api.choices import none_of
 from embeddings.api.describing import INVALID, REFUSED, TAG
 from embeddings.api.filters import EmbeddingTaskFilterSerializer
 from embeddings.api.idempotency import ONCE, PARAMETER, idempotent
@@ -42,7 +43,7 @@ FOUND = {
 class EmbeddingBulkSerializer(StrictSerializer):
     """What to do to which tasks."""
 
-    action = serializers.ChoiceField(choices=[*BEGIN])
+    action = serializers.ChoiceField(choices=[*BEGIN], error_messages=none_of(BEGIN))
     filter = EmbeddingTaskFilterSerializer(required=False)
     all = serializers.BooleanField(default=False, help_text="Needed where the filter is empty: it means every task.")
     dryRun = serializers.BooleanField(default=True, help_text="False: do it. Else it is only counted.")

@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
+from embeddings.api.problems import LOG_IN
 from embeddings.api.serializers import EmbeddingErrorSerializer
 
 TAG = "embeddings"
@@ -40,9 +41,7 @@ def _problem(code: str, message: str, description: str) -> OpenApiResponse:
 
 
 REFUSED = {
-    401: _problem(
-        "not_authenticated", "Authentication credentials were not provided.", "Not logged in (403 with sessions)."
-    ),
+    401: _problem("not_authenticated", LOG_IN, "Not logged in (403 with sessions)."),
     403: _problem(
         "permission_denied", "This needs the permission embeddings.view_embeddingtask.", "Without the permission."
     ),

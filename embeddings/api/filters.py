@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from rest_framework import serializers
 
 from embeddings import registry
+from embeddings.api.choices import none_of
 from embeddings.exceptions import FilterError
 from embeddings.models import CensusCount, EmbeddingTask, Status
 from embeddings.task_filter import TaskFilter
@@ -31,10 +32,6 @@ def validate_model(label: str) -> None:
         raise serializers.ValidationError(f"No embedded model is called {label!r}; write app.model.")
 
 
-def _unknown(choices: Iterable[str]) -> dict[str, Any]:
-    return {"invalid_choice": f'"{{input}}" is none of {", ".join(choices)}.'}
-
-
 class EmbeddingTaskFilterSerializer(serializers.Serializer[Any]):
     """Tasks that fit all of this; what is left out does not matter."""
 
@@ -42,7 +39,7 @@ class EmbeddingTaskFilterSerializer(serializers.Serializer[Any]):
         choices=Status.choices,
         required=False,
         allow_empty=False,
-        error_messages=_unknown(Status.values),
+        error_messages=none_of(Status.values),
         help_text="One of these.",
     )
     model = serializers.CharField(
@@ -56,7 +53,7 @@ class EmbeddingTaskFilterSerializer(serializers.Serializer[Any]):
     error_kind = serializers.ChoiceField(
         choices=[(kind, kind) for kind in ERROR_KINDS],
         required=False,
-        error_messages=_unknown(ERROR_KINDS),
+        error_messages=none_of(ERROR_KINDS),
         help_text="What went wrong last.",
     )
     error_signature = serializers.CharField(
@@ -93,7 +90,7 @@ class EmbeddingTaskQuerySerializer(EmbeddingTaskFilterSerializer):
     status = serializers.MultipleChoiceField(
         choices=Status.choices,
         required=False,
-        error_messages=_unknown(Status.values),
+        error_messages=none_of(Status.values),
         help_text="May be given several times: one of these.",
     )
     object_id = serializers.CharField(

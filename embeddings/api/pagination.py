@@ -13,6 +13,7 @@ class Newest(CursorPagination):
 
     ordering = "-id"
     page_size = 50
+    invalid_cursor_message = "There is no page with this cursor: begin again without one, and follow `next`."
     max_page_size = 200
     page_size_query_param = "page_size"
     page_size_query_description = "Entries on one page: 50, at most 200."

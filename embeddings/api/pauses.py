@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from embeddings import pauses, stats
 from embeddings.api import permissions
 from embeddings.api.base import EmbeddingsView
+from embeddings.api.choices import none_of
 from embeddings.api.describing import INVALID, MISSING, REFUSED, TAG, answer, example
 from embeddings.api.parsing import StrictSerializer
 from embeddings.exceptions import ConfigurationError
@@ -40,7 +41,7 @@ WANTED = {"kind": "target", "name": "content.article.embedding", "reason": "the 
 class EmbeddingPauseNameSerializer(serializers.Serializer[Any]):
     """What a pause is of."""
 
-    kind = serializers.ChoiceField(Pause.Kind.choices)
+    kind = serializers.ChoiceField(Pause.Kind.choices, error_messages=none_of(Pause.Kind.values))
     name = serializers.CharField(
         max_length=255,
         allow_blank=True,
@@ -59,7 +60,7 @@ class EmbeddingPauseRequestSerializer(StrictSerializer, EmbeddingPauseNameSerial
 
     reason = serializers.CharField(max_length=500, help_text="Everybody who finds it paused will read it.")
     until = serializers.DateTimeField(
-        allow_null=True, default=None, help_text="When it ends by itself; null: when somebody lifts it."
+        allow_null=True, default=None, help_text="When it ends by itself; null: when somebody resumes it."
     )
 
 
@@ -71,7 +72,7 @@ class EmbeddingPauseSerializer(serializers.Serializer[Pause]):
     reason = serializers.CharField()
     by = serializers.CharField(help_text="Who began it; empty for a program.")
     since = serializers.DateTimeField(source="created_at")
-    until = serializers.DateTimeField(source="ends_at", allow_null=True, help_text="Null: when somebody lifts it.")
+    until = serializers.DateTimeField(source="ends_at", allow_null=True, help_text="Null: when somebody resumes it.")
     waiting = serializers.SerializerMethodField(help_text="Tasks that it keeps waiting.")
     isAtLeast = serializers.SerializerMethodField(
         help_text=f"True: there are more than were counted, {MOST_COUNTED:,} in each database."
@@ -137,7 +138,7 @@ class PausesView(EmbeddingsView):
 
     @extend_schema(
         operation_id="embeddings_pauses_end",
-        summary="Lift a pause",
+        summary="Let what is paused go on",
         description="What waited goes on at once.",
         tags=[TAG],
         parameters=[EmbeddingPauseNameSerializer],
@@ -154,7 +155,7 @@ class PausesView(EmbeddingsView):
         query.is_valid(raise_exception=True)
         named = Pause(**query.validated_data)
         if not pauses.resume(named.kind, named.name, by=request.user.get_username()):
-            raise exceptions.NotFound(f"{capfirst(str(named))} is not paused.")
+            raise exceptions.NotFound(f"There is no pause of {named}.")
         return Response({"success": True, "data": {"message": f"{capfirst(str(named))} goes on."}})
 
 

@@ -14,6 +14,8 @@ from rest_framework.settings import api_settings
 
 from embeddings import conf
 
+LOG_IN = "Log in, or send a token of yours: `Authorization: Token …`."
+
 
 class Conflict(exceptions.APIException):
     """The task or operation is not in a state for this."""
@@ -85,8 +87,10 @@ def _advice(exc: exceptions.APIException, context: dict[str, Any]) -> str:
     """What to do instead, where the framework's own words do not say so; else ""."""
     match exc:
         case exceptions.MethodNotAllowed():
-            method, allowed = context["request"].method, ", ".join(context["view"].allowed_methods)
-            return f"{method} is not possible here; {allowed} is."
+            allowed = [name for name in context["view"].allowed_methods if name not in {"HEAD", "OPTIONS"}]
+            return f"{context['request'].method} is not possible here; use {' or '.join(allowed)}."
+        case exceptions.NotAuthenticated():
+            return LOG_IN
         case exceptions.NotAcceptable():
             return "The answer is JSON: send `Accept: application/json`, or no such header."
         case exceptions.UnsupportedMediaType():

@@ -9,10 +9,12 @@ from django.db import DEFAULT_DB_ALIAS
 from rest_framework import serializers
 
 from embeddings import stats
+from embeddings.api.choices import none_of
 from embeddings.api.parsing import StrictSerializer
 from embeddings.models import EmbeddingBatch, EmbeddingOperation
 
 NOTHING = stats.BatchProgress(0)
+KINDS = ("regenerate", "requeue")
 
 
 class EmbeddingBatchProgressSerializer(serializers.Serializer[Any]):
@@ -80,7 +82,7 @@ class EmbeddingOperationSerializer(serializers.ModelSerializer[EmbeddingOperatio
 class EmbeddingBeginSerializer(StrictSerializer):
     """What to do, and to what."""
 
-    kind = serializers.ChoiceField(choices=["regenerate", "requeue"])
+    kind = serializers.ChoiceField(choices=KINDS, error_messages=none_of(KINDS))
     model = serializers.CharField(max_length=255, help_text="As `app.model`, or `app.model.field`.")
     dryRun = serializers.BooleanField(default=False, help_text="True: only count what it would come to.")
 

@@ -23,9 +23,9 @@ from embeddings.exceptions import ConfigurationError
 
 EXAMPLE = {
     "alias": "default",
-    "model": "text-embedding-3-small",
+    "modelId": "text-embedding-3-small",
     "dimensions": 1536,
-    "answered": True,
+    "isAnswering": True,
     "latencySeconds": 0.21,
     "error": "",
     "quota": {"requests": {"used": 121, "limit": 500}},
@@ -36,9 +36,9 @@ class EmbeddingPingSerializer(serializers.Serializer[Any]):
     """What one call came to."""
 
     alias = serializers.CharField()
-    model = serializers.CharField()
+    modelId = serializers.CharField()
     dimensions = serializers.IntegerField()
-    answered = serializers.BooleanField(help_text="Whether it answered as it should.")
+    isAnswering = serializers.BooleanField(help_text="Whether it answered as it should.")
     latencySeconds = serializers.FloatField(help_text="0 if it was not asked.")
     error = serializers.CharField(help_text="What went wrong; empty if nothing did.")
     quota = serializers.DictField(
@@ -79,9 +79,9 @@ def _data(ping: Ping) -> dict[str, Any]:
     quota = ping.quota
     return {
         "alias": ping.alias,
-        "model": ping.model_id,
+        "modelId": ping.model_id,
         "dimensions": ping.dimensions,
-        "answered": not ping.error,
+        "isAnswering": not ping.error,
         "latencySeconds": ping.latency_seconds,
         "error": ping.error,
         "quota": quota and {name: {"used": used, "limit": limit} for name, (used, limit) in quota.items()},

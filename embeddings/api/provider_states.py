@@ -33,7 +33,7 @@ class Provider:
     state: str
     meaning: str
     until: datetime | None = None
-    model: str | None = None
+    model_id: str | None = None
     dimensions: int | None = None
     failures_in_a_row: int = 0
     last_error: str = ""
@@ -51,7 +51,7 @@ class EmbeddingProviderSerializer(serializers.Serializer[Provider]):
     """Whether a provider may be called now, and what is known of it. Never its options, which may be keys."""
 
     alias = serializers.CharField()
-    model = serializers.CharField(allow_null=True, help_text="Null if the settings do not say.")
+    modelId = serializers.CharField(source="model_id", allow_null=True, help_text="Null if the settings do not say.")
     dimensions = serializers.IntegerField(allow_null=True)
     state = serializers.CharField(
         help_text=(
@@ -88,7 +88,7 @@ def _provider(state: ProviderState, in_force: Sequence[Pause]) -> Provider:
         state=word,
         meaning=meaning,
         until=until,
-        model=settings.model_id if settings else None,
+        model_id=settings.model_id if settings else None,
         dimensions=settings.dimensions if settings else None,
         failures_in_a_row=state.failures_in_a_row,
         last_error=state.last_error,

@@ -20,7 +20,7 @@ from embeddings.models import Pause
 
 EXAMPLE = {
     "alias": "default",
-    "model": "text-embedding-3-small",
+    "modelId": "text-embedding-3-small",
     "dimensions": 1536,
     "state": "available",
     "meaning": "It may be called.",

@@ -10,7 +10,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from embeddings.api.choices import none_of
 from embeddings.models import EmbeddingTask, Status
+
+MODES = ("hybrid", "semantic", "keyword")
 
 
 class EmbeddingTaskErrorSerializer(serializers.Serializer[EmbeddingTask]):
@@ -136,8 +139,9 @@ class EmbeddingSearchQuerySerializer(serializers.Serializer[Any]):
     )
     q = serializers.CharField(max_length=1000, help_text="What to look for, in plain words.")
     mode = serializers.ChoiceField(
-        choices=["hybrid", "semantic", "keyword"],
+        choices=MODES,
         default="hybrid",
+        error_messages=none_of(MODES),
         help_text="By meaning and words together, by meaning, or by words.",
     )
     limit = serializers.IntegerField(min_value=1, max_value=100, default=10, help_text="Results at most.")

@@ -114,9 +114,9 @@ class TaskPages(Newest):
         try:
             is_back, position = json.loads(base64.urlsafe_b64decode(text))
         except (ValueError, TypeError, RecursionError) as exc:
-            raise NotFound("Invalid cursor") from exc
+            raise NotFound(self.invalid_cursor_message) from exc
         if not self.order.is_position(position) or not all(map(_is_storable, position)):
-            raise NotFound("Invalid cursor")
+            raise NotFound(self.invalid_cursor_message)
         return bool(is_back), position
 
 

@@ -21,7 +21,7 @@ class Pause(models.Model):
     reason = models.CharField(max_length=500)
     by = models.CharField(max_length=255, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)
-    # Null: until somebody lifts it.
+    # Null: until somebody resumes it.
     ends_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -13,7 +13,6 @@ from embeddings import batch
 from embeddings.models import WebhookDelivery, WebhookEndpoint
 from tests.browser.conftest import OpenPage, Picture
 from tests.browser.console import make_articles
-from tests.integration import sessions
 from tests.integration.conftest import Workers, wait_until
 from tests.webhook_receiver import Receiver, receiving
 
@@ -22,11 +21,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ENDPOINTS = "/admin/embeddings/webhookendpoint/"
 DELIVERIES = "/admin/embeddings/webhookdelivery/"
 OWN_NETWORK = {"WEBHOOK_PRIVATE_ADDRESSES": True, "WEBHOOK_COLLAPSE_SECONDS": 0}
-
-
-@pytest.fixture(autouse=True)
-def _without_flush() -> Iterator[None]:
-    yield from sessions.without_flush()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 API = "/api/embeddings/"
 VIEW, RETRY, CANCEL = "view_embeddingtask", "retry_embeddingtask", "cancel_embeddingtask"
 CLEAR = "clear_embeddingtask"
+NO_PAGE = "There is no page with this cursor: begin again without one, and follow `next`."
 
 
 def client_of(user: User, *codenames: str) -> APIClient:

@@ -10,14 +10,17 @@ from typing import Any
 import psycopg
 import pytest
 from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.db import connections
 from django.test import TransactionTestCase
+from rest_framework.authtoken.models import Token
 
 APPS = ("embeddings", "testapp")
 
 
 def without_flush() -> Iterator[None]:
-    """A module's fixture: tests with `transaction=True` empty the tables of this package and of the test models only.
+    """A module's fixture: tests with `transaction=True` empty the tables of this package, the test models, users.
 
     Django's flush empties all tables and makes the permissions of all models anew: a second a test.
     """
@@ -27,8 +30,9 @@ def without_flush() -> Iterator[None]:
 
 
 def empty(alias: str) -> None:
-    """Delete every row of this package and of the test models."""
+    """Delete every row of this package and of the test models, and all users, whose names the next tests take."""
     models = [model for label in APPS for model in apps.get_app_config(label).get_models() if not model._meta.proxy]
+    models += [User, User.groups.through, User.user_permissions.through, LogEntry, Token]
     deletes = [f"DELETE FROM {connections[alias].ops.quote_name(model._meta.db_table)}" for model in models]
     with connections[alias].cursor() as cursor:
         # In any order, whatever the foreign keys.

@@ -190,7 +190,7 @@ def test_list__shows_what_is_in_force_with_what_waits(staff):
         "Target testapp.post.embedding the import was wrong",
     ]
     assert re.search(r"in \d+ (min|s) 2$", rows[-2])
-    assert rows[-1].endswith("when somebody lifts it 1")
+    assert rows[-1].endswith("when somebody resumes it 1")
     assert "Resume" not in words(html)
     assert "Pause…" not in words(html)
 

@@ -37,7 +37,8 @@ class TestPermissions:
         response = getattr(APIClient(), method)(API + path)
 
         assert response.status_code in {401, 403}
-        assert problem(response, response.status_code)[0] == "not_authenticated"
+        code, message = problem(response, response.status_code)
+        assert (code, "send a token" in message) == ("not_authenticated", True)
 
     def test_verb__refuses_a_wrong_password(self, verb, user):
         method, path, _ = verb

@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.urls import include, path
 from rest_framework import serializers
 from rest_framework.test import APIClient
@@ -40,11 +39,6 @@ class Parcels(BoxedCreate):
 
 
 urlpatterns = [path("parcels/", Parcels.as_view()), path("", include("project.urls"))]
-
-
-@pytest.fixture
-def user() -> User:
-    return User.objects.get_or_create(username="reader")[0]
 
 
 @pytest.fixture

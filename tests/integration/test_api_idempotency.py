@@ -25,11 +25,6 @@ TEXTS = f"{API}texts/"
 ADD = "add_directtext"
 
 
-@pytest.fixture
-def user() -> User:
-    return User.objects.get_or_create(username="reader")[0]
-
-
 def post(client: APIClient, path: str = TEXTS, /, key: str = "k", **body: Any) -> Any:
     return client.post(path, body or {"text": "words"}, format="json", headers={"idempotency-key": key})
 

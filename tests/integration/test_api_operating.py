@@ -360,7 +360,7 @@ def test_providers__tell_their_state_and_never_a_key(client, settings):
     assert first["until"] > timezone.now().isoformat()
     assert first | {"until": None} == {
         "alias": "default",
-        "model": "dummy",
+        "modelId": "dummy",
         "dimensions": 256,
         "state": "circuit",
         "meaning": "It failed several times in a row; it is asked again from time to time.",
@@ -369,7 +369,7 @@ def test_providers__tell_their_state_and_never_a_key(client, settings):
         "lastError": "503: busy",
         "quota": {"requests": {"used": 0, "limit": 500}},
     }
-    assert (broken["state"], broken["model"], broken["quota"]) == ("unusable", None, None)
+    assert (broken["state"], broken["modelId"], broken["quota"]) == ("unusable", None, None)
     assert "EMBEDDING_PROVIDERS['broken'] needs MODEL" in broken["meaning"]
     assert "sk-secret" not in str(data)
 
@@ -379,7 +379,7 @@ def test_providers__one_that_is_not_configured_any_more(client):
 
     data = get(client, "providers/removed/")
 
-    assert (data["state"], data["model"]) == ("unusable", None)
+    assert (data["state"], data["modelId"]) == ("unusable", None)
 
 
 @pytest.mark.parametrize("path", [f"providers/nobody/{verb}" for verb in ("", "pause/", "resume/", "ping/")])
@@ -462,9 +462,9 @@ def test_ping__of_a_provider_that_answers(client, settings):
     assert data.pop("latencySeconds") >= 0.0
     assert data == {
         "alias": "default",
-        "model": "dummy",
+        "modelId": "dummy",
         "dimensions": 256,
-        "answered": True,
+        "isAnswering": True,
         "error": "",
         "quota": {"requests": {"used": 1, "limit": 500}},
     }
@@ -475,8 +475,8 @@ def test_ping__of_one_that_is_paused_asks_nothing(client):
 
     data = client.post(f"{API}providers/default/ping/").json()["data"]
 
-    assert (data["answered"], list(DummyProvider.requests)) == (False, [])
-    assert data["error"] == "It is paused until somebody lifts it, so it was not asked: new key"
+    assert (data["isAnswering"], list(DummyProvider.requests)) == (False, [])
+    assert data["error"] == "It is paused until somebody resumes it, so it was not asked: new key"
 
 
 def test_ping__of_one_that_cannot_be_made(client, settings):
@@ -524,13 +524,13 @@ def test_pauses__of_everything(client):
 
 
 def test_pauses__lifting_what_is_not_paused(client):
-    assert problem(client.delete(f"{API}pauses/?kind=everything"), 404) == "Everything is not paused."
+    assert problem(client.delete(f"{API}pauses/?kind=everything"), 404) == "There is no pause of everything."
 
 
 @pytest.mark.parametrize(
     ("sent", "said"),
     [
-        ({"kind": "all", "reason": "x"}, 'kind: "all" is not a valid choice.'),
+        ({"kind": "all", "reason": "x"}, 'kind: "all" is none of everything, provider, target.'),
         ({"kind": "everything", "name": "default", "reason": "x"}, "name: Leave it out: everything has no name."),
         ({"kind": "provider", "name": "nobody", "reason": "x"}, "name: EMBEDDING_PROVIDERS has no 'nobody'"),
         ({"kind": "provider", "reason": "x"}, "name: EMBEDDING_PROVIDERS has no ''"),

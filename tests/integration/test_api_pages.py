@@ -11,7 +11,7 @@ import pytest
 from embeddings.api import task_pages
 from embeddings.models import EmbeddingTask, Status
 from tests.integration import sessions
-from tests.integration.api_clients import API, VIEW, get, problem
+from tests.integration.api_clients import API, NO_PAGE, VIEW, get, problem
 from tests.ledger_rows import make_task
 from tests.testapp.models import Memo, Post, Word
 
@@ -91,7 +91,7 @@ def test_pages__do_not_shift_while_tasks_come_and_go(api):
     ],
 )
 def test_pages__refuse_a_cursor_that_is_none(api, cursor):
-    assert problem(api(VIEW).get(f"{API}tasks/", {"cursor": cursor}), 404) == ("not_found", "Invalid cursor")
+    assert problem(api(VIEW).get(f"{API}tasks/", {"cursor": cursor}), 404) == ("not_found", NO_PAGE)
 
 
 @pytest.mark.parametrize("position", [[1, "a\0", "f"], [1, "\ud800", "f"], [1, "a"], [7]])
@@ -99,7 +99,7 @@ def test_pages__refuse_a_cursor_of_another_order(api, position):
     cursor = base64.b64encode(json.dumps([False, position]).encode()).decode()
     response = api(VIEW).get(f"{API}tasks/", {"cursor": cursor, "model": "testapp.post"})
 
-    assert problem(response, 404) == ("not_found", "Invalid cursor")
+    assert problem(response, 404) == ("not_found", NO_PAGE)
 
 
 def test_pages__that_take_too_long_say_what_to_add(api, monkeypatch):

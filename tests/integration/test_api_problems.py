@@ -35,7 +35,7 @@ def test_address__without_its_slash():
 def test_method__that_is_not_possible(api):
     response = api(RETRY).get(f"{API}tasks/{make_task().pk}/retry/")
 
-    assert problem(response, 405) == ("method_not_allowed", "GET is not possible here; POST, OPTIONS is.")
+    assert problem(response, 405) == ("method_not_allowed", "GET is not possible here; use POST.")
 
 
 def test_answer__that_is_not_json(api):

@@ -113,7 +113,7 @@ class TestSearch:
             ({"q": ""}, "q: This field may not be blank."),
             ({"q": "x" * 1001}, "q: Ensure this field has no more than 1000 characters."),
             ({"q": "\0"}, "q: Null characters are not allowed."),
-            ({"mode": "magic"}, 'mode: "magic" is not a valid choice.'),
+            ({"mode": "magic"}, 'mode: "magic" is none of hybrid, semantic, keyword.'),
             ({"limit": 101}, "limit: Ensure this value is less than or equal to 100."),
             ({"limit": 0}, "limit: Ensure this value is greater than or equal to 1."),
             ({"model": ""}, "model: This field may not be blank."),

@@ -395,7 +395,7 @@ class TestAPI:
         ("body", "code", "message"),
         [
             ({"kind": "regenerate"}, "invalid", "model: This field is required."),
-            ({"kind": "drop", "model": "testapp.post"}, "invalid", 'kind: "drop" is not a valid choice.'),
+            ({"kind": "drop", "model": "testapp.post"}, "invalid", 'kind: "drop" is none of regenerate, requeue.'),
             ({"kind": "regenerate", "model": "testapp.post", "dry_run": True}, "invalid", "There is no 'dry_run'; "),
             ({"kind": "regenerate", "model": "auth.user"}, "impossible", "Nothing is embedded under 'auth.user'"),
         ],

@@ -368,7 +368,7 @@ def test_lane__says_what_the_matter_is():
 def test_create_now__says_that_it_is_paused(named):
     pause(*named)
 
-    with pytest.raises(Paused, match=r"is paused by an operator until somebody lifts it; try again then\."):
+    with pytest.raises(Paused, match=r"is paused by an operator until somebody resumes it; try again then\."):
         Post.objects.create_now(title="a")
 
     assert not Post.objects.exists()
