@@ -26,18 +26,6 @@ BEGIN = {
     "cancel": (permissions.CANCEL, operations.cancel_matching),
     "clear": (permissions.CLEAR, operations.clear_matching),
 }
-FOUND = {
-    "success": True,
-    "data": {
-        "rows": 120,
-        "isAtLeast": False,
-        "parts": {"failed": 120},
-        "others": 3,
-        "tokens": 4800,
-        "cost": 0.0001,
-        "isEstimate": False,
-    },
-}
 
 
 class EmbeddingBulkSerializer(StrictSerializer):
@@ -82,7 +70,6 @@ class TaskBulk(CreatingView):
                 value={"action": "retry", "filter": {"status": ["failed"], "model": "content.note"}, "dryRun": True},
                 request_only=True,
             ),
-            OpenApiExample("Dry run", value=FOUND, response_only=True, status_codes=["200"]),
         ],
     )
     @idempotent

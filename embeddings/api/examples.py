@@ -69,6 +69,16 @@ ENTITY = {
     "objectId": "12",
     "targets": [{"field": "embedding", "status": "completed", "taskId": 7, "isStored": True, "error": None}],
 }
+# A dry run.
+PREVIEW = {
+    "rows": 120,
+    "isAtLeast": False,
+    "parts": {"failed": 120},
+    "others": 3,
+    "tokens": 4800,
+    "cost": 0.0001,
+    "isEstimate": False,
+}
 
 
 def _told(data: Any) -> dict[str, Any]:
@@ -82,7 +92,7 @@ def _listed(entry: Any) -> dict[str, Any]:
 EXAMPLES: dict[str, dict[str, Any]] = {
     "embeddings_tasks_list": {"200": _listed(TASK)},
     "embeddings_tasks_read": {"200": _told(TASK)},
-    "embeddings_tasks_bulk": {"202": _told(OPERATION | {"kind": "retry", "model": ""})},
+    "embeddings_tasks_bulk": {"200": _told(PREVIEW), "202": _told(OPERATION | {"kind": "retry", "model": ""})},
     "embeddings_entities_read": {"200": _told(ENTITY)},
     "embeddings_texts_create": {"request": {"text": "How do I log in again?", "immediate": True}},
     "embeddings_batches_list": {"200": _listed(BATCH)},
@@ -92,6 +102,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "embeddings_operations_list": {"200": _listed(OPERATION)},
     "embeddings_operations_begin": {
         "request": {"kind": "regenerate", "model": "content.article"},
+        "200": _told(PREVIEW),
         "202": _told(OPERATION),
     },
     "embeddings_operations_read": {"200": _told(OPERATION)},

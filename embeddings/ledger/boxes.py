@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from embeddings.ledger import telling
 from embeddings.ledger.records import Claim, Request
 from embeddings.ledger.requests import request
 from embeddings.ledger.statements import delete, held_tasks, tasks_of
@@ -44,4 +45,6 @@ def due_boxes(limit: int, *, using: str = DEFAULT_DB_ALIAS) -> list[int]:
 
 def discard_box(task_id: int, *, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Throw a box away, with what it holds and its task; returns whether there was one. A lease on it is lost."""
-    return bool(delete(tasks_of(using).filter(pk=task_id, payload__isnull=False)))
+    box = tasks_of(using).filter(pk=task_id, payload__isnull=False)
+    with telling.ending(box, using):
+        return bool(delete(box))

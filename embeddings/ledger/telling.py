@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from embeddings import events, sql
-from embeddings.models import EmbeddingTask
+from embeddings.models import OPEN, EmbeddingTask
 
 Kind = events.Kind
 
@@ -37,12 +37,13 @@ def _statement(name: str, ended: str, kind: events.Kind, tells_tasks: bool, tell
 
 @contextmanager
 def ending(tasks: QuerySet[EmbeddingTask], using: str) -> Iterator[None]:
-    """Note, with what the block does to these tasks, that their batches may be finished by it."""
+    """Note, with what the block does to these tasks, that the batches of those still open may be finished by it."""
     if not are_batches_told():
         yield
         return
     with transaction.atomic(using=using):
-        found = tasks.order_by().exclude(batch_id=None).values_list("batch_id", flat=True).distinct()
+        unfinished = tasks.filter(status__in=OPEN, batch__isnull=False).order_by()
+        found = unfinished.values_list("batch_id", flat=True).distinct()
         batch_ids = list(found)
         yield
         events.touch_batches([key for key in batch_ids if key is not None], using=using)

@@ -15,7 +15,7 @@ from django.db.models import F
 from django.utils import timezone
 
 import embeddings
-from embeddings import alerts, audit, broker, events, ledger, operations, webhooks
+from embeddings import alerts, audit, boxes, broker, events, ledger, operations, webhooks
 from embeddings.failure import Failure
 from embeddings.models import (
     Alert,
@@ -31,7 +31,7 @@ from embeddings.webhooks import Deliverer, collecting, deliveries, delivering, e
 from tests.integration import sessions
 from tests.integration.conftest import child_of, wait_until
 from tests.ledger_rows import make_task
-from tests.testapp.models import Post, Word
+from tests.testapp.models import Parcel, Post, Word
 from tests.webhook_receiver import Receiver, receiving
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -304,6 +304,27 @@ class TestBatches:
         deliver()
 
         assert receiver.kinds() == ["batch.finished"]
+
+    def test_finished__by_a_box_that_is_thrown_away(self, receiver):
+        endpoint_of(receiver, Kind.BATCH_FINISHED)
+        with embeddings.batch("upload"):
+            boxed = Parcel.objects.create_boxed(slug="a", text="b")
+        boxes.discard(boxed.task_id)
+
+        deliver()
+
+        assert receiver.kinds() == ["batch.finished"]
+
+    def test_finished__is_not_told_of_an_old_batch_whose_objects_go(self, receiver, drain):
+        with embeddings.batch("upload"):
+            post = Post.objects.create(title="a", body="b")
+        drain()
+        endpoint_of(receiver, Kind.BATCH_FINISHED)
+        post.delete()
+
+        deliver()
+
+        assert receiver.messages == []
 
     def test_finished__by_another_batch_that_takes_the_last_task_over(self, receiver):
         endpoint_of(receiver, Kind.BATCH_FINISHED)
