@@ -38,10 +38,10 @@ def _data(worker: WorkerStatus, *, is_known: bool) -> dict[str, Any]:
         "completed": worker.completed,
         "failed": worker.failed,
         "rateLimited": worker.rate_limited,
-        "host": worker.hostname,
+        "hostname": worker.hostname,
         "pid": worker.pid,
         "startedAt": worker.started_at,
-        "heardAt": worker.heartbeat_at,
+        "heartbeatAt": worker.heartbeat_at,
         "isKnownToRedis": is_known,
         "lastError": worker.last_error,
     }
