@@ -115,7 +115,8 @@ def test_read__of_a_rate_limit_is_over_with_it():
 
 def test_read__of_requests_that_were_rate_limited():
     make_task()
-    ProviderMinute.objects.create(provider="default", minute=timezone.now(), requests=20, failed=2, rate_limited=2)
+    minute = timezone.now().replace(second=0, microsecond=0)
+    ProviderMinute.objects.create(provider="default", minute=minute, requests=20, failed=2, rate_limited=2)
 
     assert read().limit == "provider default has told 2 of the last 20 requests to slow down"
 

@@ -114,7 +114,7 @@ class TestPreview:
 
         assert "Failed tasks, with the error &quot;input: &lt;x&gt;&quot;" in html
         assert 'value="Yes, clear 1 task"' in html
-        assert "Tokens" not in html
+        assert "Tokens about" not in html
 
     def test_any__nothing_to_do_has_no_button(self, admin_client):
         make_task(Status.COMPLETED)

@@ -33,7 +33,7 @@ def begin(*arguments: str, streams: dict[str, Any] | None = None, **environment:
         [sys.executable, "manage.py", "embeddings", *arguments],
         cwd=ROOT,
         text=True,
-        env={**os.environ, **Workers(ROOT)._environment(), "TERM": "xterm", **environment},
+        env={**os.environ, **Workers.environment(), "TERM": "xterm", **environment},
         **(streams or {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}),
     )
 
@@ -218,7 +218,7 @@ def test_pipe_that_is_closed__no_traceback():
         f"{sys.executable} manage.py embeddings check | head -1",
         shell=True,
         cwd=ROOT,
-        env={**os.environ, **Workers(ROOT)._environment()},
+        env={**os.environ, **Workers.environment()},
         capture_output=True,
         text=True,
         timeout=60,

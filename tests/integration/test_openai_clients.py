@@ -585,7 +585,7 @@ def test_schema__has_them() -> None:
     assert paths == {"/v1/embeddings": {"post"}, "/v1/models": {"get"}, "/v1/models/{name}": {"get"}}
     assert {"bearerAuth": []} in schema["paths"]["/v1/embeddings"]["post"]["security"]
     refused = schema["paths"]["/v1/embeddings"]["post"]["responses"]
-    assert set(refused) == {"200", "400", "401", "403", "404", "413", "429", "503"}
+    assert set(refused) == {"200", "400", "401", "403", "404", "406", "413", "415", "429", "503"}
 
 
 # Behind a real server, with OpenAI's own answers.
