@@ -139,6 +139,7 @@ class Environment:
     log_format: str
     log_level: str
     metrics_token: str
+    webhook_private_addresses: bool
 
 
 def read() -> Environment:
@@ -192,6 +193,7 @@ def read() -> Environment:
         log_format=choice("LOG_FORMAT", "text", ("text", "json")),
         log_level=choice("LOG_LEVEL", "INFO", LOG_LEVELS),
         metrics_token=text("METRICS_TOKEN", ""),
+        webhook_private_addresses=boolean("WEBHOOK_PRIVATE_ADDRESSES", False),
     )
 
 

@@ -82,6 +82,7 @@ EMBEDDINGS = {
     "CLEANUP_RETENTION_DAYS": ENVIRONMENT.cleanup_retention_days,
     "REQUEST_TIMEOUT_SECONDS": ENVIRONMENT.request_timeout_ms / 1000,
     "METRICS_TOKEN": ENVIRONMENT.metrics_token,
+    "WEBHOOK_PRIVATE_ADDRESSES": ENVIRONMENT.webhook_private_addresses,
 }
 LOGGING = logging_settings(ENVIRONMENT)
 
