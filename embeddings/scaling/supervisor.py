@@ -9,15 +9,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from django.db import connections
-
 from embeddings import conf
 from embeddings.scaling import policy
 from embeddings.scaling.crew import Crew
 from embeddings.scaling.lookout import Lookout
 from embeddings.scaling.policy import Bounds, Decision, Load
 from embeddings.scaling.signals import Inbox, Interrupted
-from embeddings.worker.databases import drop_pools
+from embeddings.worker.databases import connect_anew, drop_pools
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +69,7 @@ class Supervisor:
             with inbox.interrupting():
                 found = self._lookout.look()
         except Interrupted:
-            connections.close_all()  # It came in the middle of a query.
+            connect_anew()  # It came in the middle of a query.
             return
         if found is not None:
             self._decide(found)

@@ -27,6 +27,14 @@ def drop_pools() -> None:
             connections.settings[alias]["OPTIONS"] = {key: value for key, value in options.items() if key != "pool"}
 
 
+def connect_anew() -> None:
+    """After an interruption at any point: a connection that is closed in a transaction would stay so for ever."""
+    for connection in connections.all(initialized_only=True):
+        with contextlib.suppress(AnyDatabaseError):
+            connection.close()
+        del connections[connection.alias]
+
+
 @contextlib.contextmanager
 def errors_logged(on_error: Callable[[], object] = lambda: None) -> Iterator[None]:
     """A worker outlives its database: the next sweep tries again on a new connection."""

@@ -20,7 +20,7 @@ from embeddings.models import EmbeddingOperation
 from embeddings.providers import get_provider
 from embeddings.webhooks import deliveries
 from embeddings.worker import supervised
-from embeddings.worker.databases import drop_pools, errors_logged
+from embeddings.worker.databases import connect_anew, drop_pools, errors_logged
 from embeddings.worker.patience import PatientWorker
 from embeddings.worker.sweep import Sweep
 
@@ -88,7 +88,7 @@ class EmbeddingWorker(PatientWorker):
             self._asked_at = time.monotonic()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self.request_force_stop)
-            connections.close_all()  # The request to stop may have come in the middle of a query.
+            connect_anew()  # The request to stop may have come in the middle of a transaction.
             with errors_logged():
                 heartbeats.stopped(self.name)
             self.connection = broker.redis()  # It waits for Redis no longer than a saving process does.

@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from django.db import connections
+from django.db import connection, connections, transaction
 
 from embeddings.models import EmbeddingTask, Status, WorkerStatus
+from embeddings.worker.databases import connect_anew
 from tests.integration import sessions
 from tests.integration.conftest import child_of, counts, dummy, wait_until
 from tests.testapp.models import Post
@@ -83,6 +85,20 @@ def test_stop__of_an_idle_worker(workers, number):
     assert states() == {"stopped"}
 
 
+def test_connect_anew__after_an_interruption_in_a_transaction():
+    def interrupted() -> tuple[bool, int]:
+        transaction.atomic().__enter__()  # It has no end.
+        WorkerStatus.objects.count()
+        connect_anew()
+        return connection.in_atomic_block, WorkerStatus.objects.count()
+
+    with ThreadPoolExecutor(1) as thread:  # whose connections are its own
+        seen = thread.submit(interrupted).result()
+        thread.submit(connections.close_all).result()
+
+    assert seen == (False, 0)
+
+
 def test_stop__in_the_very_moment_in_which_a_worker_appears(workers):
     worker = workers.start()
     wait_until(WorkerStatus.objects.exists, seconds=60)
@@ -116,7 +132,7 @@ def test_stop__of_a_worker_without_its_database(workers, postgres_server):
         assert worker.wait(timeout=10) == 0
     finally:
         postgres_server.start()
-        connections.close_all()
+        connect_anew()
 
     assert "Traceback" not in workers.output()
 
