@@ -132,7 +132,7 @@ def test_stop__of_a_worker_without_its_database(workers, postgres_server):
         assert worker.wait(timeout=10) == 0
     finally:
         postgres_server.start()
-        connect_anew()
+        connections.close_all()
 
     assert "Traceback" not in workers.output()
 
