@@ -210,8 +210,11 @@ def test_refresh__spoils_no_transaction_of_the_caller():
             with transaction.atomic(), connection.cursor() as cursor:
                 live.refresh(max_age_seconds=0)
                 cursor.execute("SELECT 1")
+                answer = cursor.fetchone()
         finally:
             other.execute("ALTER TABLE lost RENAME TO embeddings_livesettings")
+
+    assert answer == (1,)
 
 
 def test_refresh__refuses_a_row_that_no_form_has_checked(caplog):
