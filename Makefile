@@ -4,10 +4,10 @@ VENV_PYTHON = .venv/bin/python
 # Most of the tests' time is waiting for real processes: two sessions, each with servers of its own, halve it.
 SESSIONS ?= 2
 
-.PHONY: help up test chaos bench lint install
+.PHONY: help up test chaos bench bench-quick lint install
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: install ## Start everything: PostgreSQL, Valkey, web, workers, content; Ctrl-C stops it
 	@$(VENV_PYTHON) -m project.development.up
@@ -18,8 +18,11 @@ test: install ## Run all tests on servers of their own; make test ARGS="-k searc
 chaos: install ## Kill 200 workers during a backfill, and much else; a quarter of an hour; make chaos ARGS="--seed 1"
 	@$(VENV_PYTHON) -m tests.chaos $(ARGS)
 
-bench: install ## Time every page of the admin beside a million tasks; five minutes; make bench ARGS="--tasks 100000"
-	@$(VENV_PYTHON) -m benchmarks.admin_pages $(ARGS)
+bench: install ## Measure all that docs/performance.md says, beside simpler ways; a quarter of an hour
+	@$(VENV_PYTHON) -m benchmarks $(ARGS)
+
+bench-quick: install ## The same with less of everything, in three minutes
+	@$(VENV_PYTHON) -m benchmarks --scale quick $(ARGS)
 
 lint: install ## Check style, types, settings, and that no migration is missing
 	$(VENV_PYTHON) -m ruff check .

@@ -1,0 +1,68 @@
+"""The table as a picture: a bar a row, from 1 to the ratio, on a logarithmic scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from xml.sax.saxutils import escape
+
+from benchmarks.row import Row, shown
+
+WIDTH = 960
+LABELS = 470
+LINE = 22
+MARGIN = 24
+STYLE = """
+text { font: 12px system-ui, sans-serif; fill: #1f2933; }
+.topic { font-weight: 600; }
+.bar { fill: #417690; } .missed { fill: #ba2121; }
+.spread, .goal, .one { stroke: #1f2933; } .goal { stroke-width: 2; stroke-dasharray: 3 2; }
+@media (prefers-color-scheme: dark) {
+  text { fill: #eee; } .bar { fill: #79aec8; } .missed { fill: #e35f5f; } .spread, .goal, .one { stroke: #eee; }
+}"""
+
+
+def draw(rows: Sequence[Row]) -> str:
+    """An SVG of the rows, by topic. A dashed line is the ratio that is the row's goal, a thin one the spread."""
+    lines = _lines(rows)
+    height = 2 * MARGIN + LINE * len(lines)
+    ends = [value for row in rows for value in (*row.spread, 1.0)]
+    low, high = (math.log10(value) for value in (min(ends), max(ends)))
+
+    def x(ratio: float) -> float:
+        return LABELS + (math.log10(ratio) - low) / (high - low or 1) * (WIDTH - LABELS - 110)
+
+    drawn = [part for number, line in enumerate(lines) for part in _draw(line, MARGIN + LINE * number, x)]
+    one = f'<line class="one" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="{MARGIN}" y2="{height - MARGIN}"/>'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="Ratios of the benchmarks">\n<style>{STYLE}</style>\n' + "\n".join([one, *drawn]) + "\n</svg>\n"
+    )
+
+
+def _lines(rows: Sequence[Row]) -> list[str | Row]:
+    """The rows, each topic's name before its first."""
+    lines: list[str | Row] = []
+    for number, row in enumerate(rows):
+        if number == 0 or rows[number - 1].topic != row.topic:
+            lines.append(row.topic)
+        lines.append(row)
+    return lines
+
+
+def _draw(line: str | Row, top: int, x) -> Iterator[str]:  # type: ignore[no-untyped-def]
+    if isinstance(line, str):
+        yield f'<text class="topic" x="{MARGIN}" y="{top + 15}">{escape(line)}</text>'
+        return
+    left, right = sorted((x(1.0), x(line.ratio)))
+    middle = top + LINE / 2
+    name = "bar" if line.is_met else "bar missed"
+    yield f'<text x="{MARGIN + 12}" y="{top + 15}">{escape(line.what)}</text>'
+    yield f'<rect class="{name}" x="{left:.1f}" y="{top + 4}" width="{max(right - left, 1):.1f}" height="{LINE - 8}"/>'
+    low, high = line.spread
+    yield f'<line class="spread" x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{middle}" y2="{middle}"/>'
+    for limit in (line.ratio_at_least, line.ratio_at_most):
+        if limit is not None:
+            yield f'<line class="goal" x1="{x(limit):.1f}" x2="{x(limit):.1f}" y1="{top + 2}" y2="{top + LINE - 2}"/>'
+    end = max(x(high), right)
+    yield f'<text x="{end + 6:.1f}" y="{top + 15}">{escape(shown(line.ratio))} times</text>'
