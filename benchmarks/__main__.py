@@ -1,4 +1,4 @@
-"""All figures that `docs/performance.md` has: `make bench`. Prints one table; writes JSON and a chart where asked to."""
+"""All figures that `docs/performance.md` has: `make bench`. Prints one table; writes JSON and a chart on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One topic on servers of its own: `python -m benchmarks.topic saving --scale quick`. Prints its rows, a JSON line each."""
+"""One topic on servers of its own: `python -m benchmarks.topic saving --scale quick`. Prints each row as JSON."""
 
 from __future__ import annotations
 
