@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-POLL_SECONDS = 0.05
-START_SECONDS = 60.0
+from collections.abc import Mapping, Sequence
 
 
 def main() -> int:
     options = _options()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.worker_settings"
-    for name in ("latency", "batch", "concurrency"):
-        os.environ[f"BENCHMARK_{name.upper()}"] = str(getattr(options, name))
+    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     import django
 
     django.setup()
@@ -32,7 +23,7 @@ def main() -> int:
     for number in range(options.rounds):
         # There and back again: what slows the machine down for a while is not always the same one's loss.
         for count in options.workers if number % 2 == 0 else reversed(options.workers):
-            speeds[count].append(_speed(count, options.rows))
+            speeds[count].append(_speed(count, options))
             _write(f"round {number + 1}: {count} workers, {speeds[count][-1]:,.0f} a second")
     _show(speeds)
     return 0
@@ -49,40 +40,25 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _speed(count: int, rows: int) -> float:
+def _speed(count: int, options: argparse.Namespace) -> float:
     """Objects a second, from their commit to the last vector, by so many workers that wait for work."""
-    from embeddings.models import EmbeddingTask, Status, WorkerStatus
+    from django.conf import settings
+
+    from benchmarks import crew
+    from embeddings.models import EmbeddingTask, Status
     from project.content.models import Recommendation
 
     Recommendation.objects.all().delete()
     EmbeddingTask.objects.all().delete()
-    WorkerStatus.objects.all().delete()
-    workers = [_start() for _ in range(count)]
-    try:
-        _wait(lambda: WorkerStatus.objects.count() == count, START_SECONDS)
-        made = [Recommendation(title=f"Advice {number}", text="Do one thing. " * 20) for number in range(rows)]
+    sizes = {"BATCH_SIZE": options.batch, "CONCURRENCY": options.concurrency}
+    timed = {**settings.EMBEDDING_PROVIDERS["second"], "OPTIONS": {"LATENCY_SECONDS": options.latency}}
+    with crew.started(count, embeddings=sizes, providers={"default": timed}):
+        made = [Recommendation(title=f"Advice {number}", text="Do one thing. " * 20) for number in range(options.rows)]
         Recommendation.objects.bulk_create(made)
         started = time.perf_counter()
-        _wait(lambda: not EmbeddingTask.objects.exclude(status=Status.COMPLETED).exists(), 600.0)
-        return rows / (time.perf_counter() - started)
-    finally:
-        for worker in workers:
-            worker.send_signal(signal.SIGTERM)
-        for worker in workers:
-            worker.wait(timeout=60)
-
-
-def _start() -> subprocess.Popen[bytes]:
-    command = [sys.executable, "manage.py", "rqworker", "embeddings", "--verbosity", "0"]
-    return subprocess.Popen(command, cwd=ROOT)
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"It was not done in {seconds:.0f} s.")
-        time.sleep(POLL_SECONDS)
+        tasks = EmbeddingTask.objects.exclude(status=Status.COMPLETED)
+        crew.wait_until(lambda: not tasks.exists(), 600.0, "all were embedded")
+        return options.rows / (time.perf_counter() - started)
 
 
 def _show(speeds: Mapping[int, Sequence[float]]) -> None:
