@@ -89,7 +89,9 @@ def _holding(deep: Backlog, held: Backlog, rounds: int, batches: int, many: str)
     with _old_snapshot(HELD):
         for one in (held, deep):
             one.turn(batches)
-        what = f"claim of {BATCH} of {many}, a snapshot open while {BATCH * batches:,} were claimed and ended : none open"
+        what = (
+            f"claim of {BATCH} of {many}, a snapshot open while {BATCH * batches:,} were claimed and ended : none open"
+        )
         sides = ("a snapshot is open", held.claim_seconds), ("none", deep.claim_seconds)
         return _row(what, *sides, rounds)
 
