@@ -91,7 +91,8 @@ def by_number(rows: QuerySet[Any], words: Words, target: Derived) -> list[QueryS
 
 def _with(needed: int, rows: QuerySet[Any], words: Words, target: Derived) -> QuerySet[Any]:
     if not words.lexemes:
-        return rows.none().annotate(_far=Value(0.0)).order_by("_far")
+        nothing: QuerySet[Any] = rows.none().annotate(_far=Value(0.0)).order_by("_far")
+        return nothing
     return _ranked(rows, words, target, TextQuery(needed, words.lexemes))
 
 
