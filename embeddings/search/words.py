@@ -154,3 +154,8 @@ def _lexemes(text: str, config: str, using: str) -> tuple[str, ...]:
             lexemes = tuple(cursor.fetchone()[0][:MAX_LEXEMES])
         _LEXEMES.put(key, lexemes)
     return lexemes
+
+
+def forget() -> None:
+    """Take every query apart again."""
+    _LEXEMES.clear()
