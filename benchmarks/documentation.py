@@ -13,8 +13,8 @@ from itertools import chain, islice
 from project.content.sources import compiled, reference, stdlib
 
 WORDS = 8
-# Texts that are made of an article's passages, on average: of 100,000, all articles that there are.
-PER_ARTICLE = 12
+# Few texts are made of a few articles, so that they are had at once.
+PER_ARTICLE = 2
 
 
 def texts(number: int) -> Iterator[tuple[str, str]]:
