@@ -14,7 +14,7 @@ from embeddings.durations import duration
 from embeddings.models import OPEN, EmbeddingTask
 from embeddings.registry import Derived, Splitting
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.2
 # A count of many tasks takes its time: at most this part of the wait.
 COUNTING_SHARE = 0.1
 # If nothing has come to its end for so long, it is asked why; and after so long it is waited for no more.

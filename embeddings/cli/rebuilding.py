@@ -29,11 +29,6 @@ def plan(surveys: Sequence[Survey]) -> Iterator[str]:
                 yield from _sentences(index, survey)
 
 
-def targets_of(surveys: Iterable[Survey]) -> list[Derived]:
-    """Those with rows to fill."""
-    return [survey.target for survey in surveys if survey.wanted]
-
-
 def finish(rebuild: Rebuild, targets: Iterable[Derived], using: str, teller: Teller) -> None:
     """Wait for the tasks of these targets, and of the chunks of their texts; then build what is on record."""
     if not rebuild.unfinished():

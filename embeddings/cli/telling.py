@@ -21,7 +21,7 @@ class Teller:
         self._console = Console(stderr=True)
         self._status: Status | None = None
         self._shown = ""
-        self._shown_at = float("-inf")
+        self._shown_at = time.monotonic()
 
     def __enter__(self) -> Teller:
         return self

@@ -201,7 +201,7 @@ def test_requeue_missing__fills_and_builds(essays, workers: Workers):
     assert is_whole()
     assert not Essay.objects.filter(embedding=None).exists()
     assert not IndexRebuild.objects.exists()
-    order = ["To drop, and to build", "Dropped the index", f"Queued {ROWS} rows", "Building", f"{NAME} is there again"]
+    order = ["Dropped the index", f"Queued {ROWS} rows", "Building", f"{NAME} is there again"]
     assert [line for line in order if line in output] == order
     assert sorted(order, key=output.index) == order
 

@@ -122,14 +122,29 @@ class Command(BaseCommand):
                 )
                 for using in databases
             }
-            surveys = self._survey(places, chosen, options)
-            is_wanted = options["yes"] or self._is_wanted(surveys)
+            wanted = self._wanted(places, chosen, options)
             for using, rebuild in rebuilds.items():
-                here = [survey for survey in surveys if survey.using == using]
-                if is_wanted and any(survey.wanted or survey.gone for survey in here):
-                    rebuild.drop(rebuilding.targets_of(here))
-                    self._requeue([place for place in places if place[1] == using], using, chosen, options)
-                rebuilding.finish(rebuild, [survey.target for survey in here], using, teller)
+                here = [place for place in wanted if place[1] == using]
+                if here:
+                    rebuild.drop(target for target, _ in here)
+                    self._requeue(here, using, chosen, options)
+                rebuilding.finish(rebuild, [target for target, of in places if of == using], using, teller)
+
+    def _wanted(
+        self, places: list[Place], chosen: frozenset[requeue.Condition], options: dict[str, Any]
+    ) -> list[Place]:
+        """Where rows are to be queued, if they are."""
+        if not options["yes"]:
+            surveys = self._survey(places, chosen, options)
+            return [(one.target, one.using) for one in surveys if one.wanted] if self._is_wanted(surveys) else []
+        wanted = [
+            (target, using)
+            for target, using in places
+            if requeue.is_any_wanted(target, conditions=chosen, page_size=options["batch_size"], using=using)
+        ]
+        if not wanted:
+            self.stdout.write(NOTHING)
+        return wanted
 
     def _databases(self, given: str | None) -> tuple[str, ...]:
         databases = conf.current().databases
