@@ -110,6 +110,17 @@ def survey(
     return result
 
 
+def is_any_wanted(
+    target: Derived,
+    *,
+    conditions: Collection[Condition] = WANTED,
+    page_size: int = 1000,
+    using: str = DEFAULT_DB_ALIAS,
+) -> bool:
+    """Whether there is a row in `conditions`; no more is read than it takes to know."""
+    return any(wanted for wanted, _ in _scan(Survey(target, using), conditions, page_size))
+
+
 def requeue(
     target: Derived,
     batch: EmbeddingBatch,
