@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def in_turns(first: Callable[[], float], second: Callable[[], float], rounds: int) -> tuple[list[float], list[float]]:
+def in_turns(first: Callable[[], T], second: Callable[[], T], rounds: int) -> tuple[list[T], list[T]]:
     """The figures of `rounds` rounds; each begins with the one that ended the last."""
-    firsts: list[float] = []
-    seconds: list[float] = []
+    firsts: list[T] = []
+    seconds: list[T] = []
     for number in range(rounds):
         order = [(first, firsts), (second, seconds)]
         for measure, figures in order if number % 2 == 0 else reversed(order):
