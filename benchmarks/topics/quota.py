@@ -3,9 +3,9 @@
 The quota is 3,000 requests and 1,000,000 tokens a minute; the server, in a process of its own, keeps it as OpenAI does,
 by buckets that fill evenly. Minutes are scaled: the windows in which the workers count, and what fits into a bucket,
 are of five seconds, at the same rates. Of texts of about 100 characters it is the tokens that run out; so that requests
-do, another quota has fewer of them, and a request at most ten texts. The first window, in which a full bucket is emptied
-at once, is not counted: a row has a figure for each that follows. The workers are `manage.py rqworker`, and share their
-counts on Valkey.
+do, another quota has fewer of them, and a request at most ten texts. The first window, in which a full bucket is
+emptied at once, is not counted: a row has a figure for each that follows. The workers are `manage.py rqworker`, and
+share their counts on Valkey.
 """
 
 from __future__ import annotations
