@@ -152,6 +152,7 @@ def _clients(web: Site, count: int, rounds: int) -> Iterator[Row]:
 
 
 def _load(web: Site, count: int, post: Callable[[], object]) -> Load:
+    time.sleep(0.1)  # until what was answered before is logged
     known = len(web.milliseconds())
     connection.close()  # it would count
     with watching.watched(watching.connections, CONNECTIONS_SECONDS) as seen:
