@@ -9,13 +9,14 @@ from typing import Any
 
 import psycopg
 from django.db import DataError, connections, models
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, TextField, Value
+from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet, TextField, Value
 from django.db.models.expressions import RawSQL
 from pgvector import HalfVector, Vector
 from pgvector.psycopg import register_vector
 from psycopg import sql as composer
 
 from embeddings import sql
+from embeddings.lookups import AnyOf
 from embeddings.registry import Derived, Target, targets_for
 
 # Connections on which pgvector's types are known to psycopg.
@@ -79,7 +80,7 @@ def write_vectors(target: Target, object_ids: Sequence[str], vectors: Sequence[A
         pk_type=composer.SQL(pk.rel_db_type(connection)),
         vector_type=composer.SQL("halfvec" if column is HalfVector else "vector"),
     )
-    keys = [target.key_field.to_python(object_id) for object_id in object_ids]
+    keys = _keys(target, object_ids)
     try:
         values = [column(vector) for vector in vectors]
     except OverflowError as exc:
@@ -130,7 +131,14 @@ def _too_large(target: Target) -> DataError:
 
 
 def _rows(target: Derived, object_ids: Iterable[str], using: str) -> QuerySet[models.Model]:
-    return target.model._base_manager.using(using).filter(pk__in=list(object_ids))
+    """The rows with these keys, which are sent as one parameter: a statement with many is slow to make and to read."""
+    pk: Any = target.model._meta.pk
+    keys = RawSQL(f"%s::{pk.rel_db_type(connections[using])}[]", (_keys(target, object_ids),))
+    return target.model._base_manager.using(using).filter(AnyOf(F("pk"), keys))
+
+
+def _keys(target: Derived, object_ids: Iterable[str]) -> list[Any]:
+    return [target.key_field.to_python(object_id) for object_id in object_ids]
 
 
 def _xmin(target: Derived) -> RawSQL:

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
+from django.contrib.postgres.fields import ArrayField
 from django.db import connections, transaction
-from django.db.models import F, Lookup, QuerySet
+from django.db.models import BigIntegerField, F, QuerySet, Value
 from django.db.models.functions import Now
 
 from embeddings import sql
 from embeddings.ledger.records import Claim
+from embeddings.lookups import AnyOf
 from embeddings.models import EmbeddingTask
 
 
@@ -32,7 +34,12 @@ def tasks_of(using: str) -> QuerySet[EmbeddingTask]:
 def held_tasks(claims: Iterable[Claim], using: str) -> QuerySet[EmbeddingTask]:
     """The claimed tasks whose lease is not lost."""
     claims = list(claims)
-    return tasks_of(using).filter(pk__in=[c.id for c in claims], lease_token__in={c.token for c in claims})
+    return tasks_with([c.id for c in claims], using).filter(lease_token__in={c.token for c in claims})
+
+
+def tasks_with(ids: list[int], using: str) -> QuerySet[EmbeddingTask]:
+    """The tasks with these keys, which are sent as one parameter: a statement with many is slow to make and to read."""
+    return tasks_of(using).filter(AnyOf(F("pk"), Value(ids, output_field=ArrayField(BigIntegerField()))))
 
 
 def delete(tasks: QuerySet[EmbeddingTask]) -> int:
@@ -44,13 +51,3 @@ def move(tasks: QuerySet[EmbeddingTask], using: str, **values: Any) -> int:
     free = tasks.select_for_update(skip_locked=True, of=("self",)).values("pk")
     with transaction.atomic(using=using):
         return tasks_of(using).filter(AnyOf(F("pk"), ArraySubquery(free))).update(updated_at=Now(), **values)
-
-
-class AnyOf(Lookup):
-    """`column = ANY (ARRAY (subquery))`: one run of the subquery. With `IN` a plan may run it anew for each row, and
-    take more rows than its LIMIT."""
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        column, column_params = self.process_lhs(compiler, connection)
-        array, array_params = self.process_rhs(compiler, connection)
-        return f"{column} = ANY ({array})", (*column_params, *array_params)

@@ -24,7 +24,8 @@ WITH settled AS (
         %(ids)s::bigint[], %(statuses)s::text[], %(fingerprints)s::text[], %(tokens_estimated)s::int[],
         %(tokens)s::int[], %(truncated)s::bool[], %(kept)s::bool[]
     ) AS done (id, status, fingerprint, tokens_estimated, tokens, truncated, is_kept)
-    WHERE task.id = done.id AND task.lease_token = %(token)s
+    -- Told apart row by row: to a planner that thinks few tasks have a lease, each would be worth a read of them all.
+    WHERE task.id = done.id AND task.id = ANY(%(ids)s) AND CASE WHEN task.lease_token = %(token)s THEN true END
     RETURNING
         task.id, task.content_type_id, task.field, task.attempts, task.version, task.worker, task.claimed_at,
         task.requested_at, task.updated_at, task.model_id, done.tokens, task.object_id, task.status, task.batch_id

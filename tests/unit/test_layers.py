@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "embeddings"
 
 # A module imports only from rows above its own.
 ROWS: list[set[str]] = [
-    {"exceptions", "batching", "backoff", "sql", "signature", "histogram", "durations", "logs", "extension"},
+    {"exceptions", "batching", "backoff", "sql", "signature", "histogram", "durations", "logs", "extension", "lookups"},
     {"tally"},
     {"chunking", "chunking.pieces"},
     {"chunking.matching"},
