@@ -12,6 +12,8 @@ WIDTH = 960
 LABELS = 470
 LINE = 22
 MARGIN = 24
+# A ratio of 0 has no place on the scale.
+LEAST = 0.001
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2933; }
 .topic { font-weight: 600; }
@@ -26,11 +28,11 @@ def draw(rows: Sequence[Row]) -> str:
     """An SVG of the rows, by topic. A dashed line is the ratio that is the row's goal, a thin one the spread."""
     lines = _lines(rows)
     height = 2 * MARGIN + LINE * len(lines)
-    ends = [value for row in rows for value in (*row.spread, 1.0)]
+    ends = [max(value, LEAST) for row in rows for value in (*row.spread, 1.0)]
     low, high = (math.log10(value) for value in (min(ends), max(ends)))
 
     def x(ratio: float) -> float:
-        return LABELS + (math.log10(ratio) - low) / (high - low or 1) * (WIDTH - LABELS - 110)
+        return LABELS + (math.log10(max(ratio, LEAST)) - low) / (high - low or 1) * (WIDTH - LABELS - 110)
 
     drawn = [part for number, line in enumerate(lines) for part in _draw(line, MARGIN + LINE * number, x)]
     one = f'<line class="one" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="{MARGIN}" y2="{height - MARGIN}"/>'
