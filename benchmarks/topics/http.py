@@ -26,7 +26,7 @@ ONE, TWO, BARE = "one worker", "two workers", "bare script"
 
 
 def measure(scale: Scale) -> Iterator[Row]:
-    rows = scale.of(20_000, 5_000, 100)
+    rows = scale.of(20_000, 10_000, 100)
     with http_provider.served(latency_seconds=0.2) as providers:
         _ask_for_all(rows)
         measures = {

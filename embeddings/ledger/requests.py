@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 
 from django.db import DEFAULT_DB_ALIAS, transaction
@@ -11,7 +12,7 @@ from django.db.models import QuerySet
 from embeddings import conf, context, sql
 from embeddings.ledger import telling
 from embeddings.ledger.records import Request
-from embeddings.ledger.statements import delete, execute_text, tasks_of
+from embeddings.ledger.statements import delete, execute, execute_text, tasks_of
 from embeddings.models import EmbeddingBatch, EmbeddingTask
 
 
@@ -32,6 +33,8 @@ def request(
         return []
     batch_id = context.batch_id(using) if batch_id is None else batch_id
     head_starts = conf.configured().head_start_seconds  # The statement reads those that operators have changed.
+    if is_overwritten and batch_id is None and len(unique) == 1 and (ids := _open_new(*unique, head_starts, using)):
+        return ids
     rows = execute_text(
         _statement(is_counted=batch_id is not None, is_told=batch_id is not None and telling.are_batches_told()),
         {
@@ -49,6 +52,12 @@ def request(
         using,
     )
     return [row[0] for row in rows]
+
+
+def _open_new(request: Request, head_starts: Mapping[str, float], using: str) -> list[int]:
+    """Open the task of an object that has none; nothing is done, and nothing returned, if it has one."""
+    params = {**asdict(request), "head_start": head_starts[request.priority], "delay": request.delay_seconds}
+    return [row[0] for row in execute("request_new", params, using)]
 
 
 def lock_batch(batch_id: int | None, *, using: str) -> bool:

@@ -239,6 +239,19 @@ def test_request__of_an_overwritten_column_forgets_its_text() -> None:
     assert row(task)["fingerprint"] == ""
 
 
+@pytest.mark.parametrize("options", [{}, {"priority": "high"}, {"priority": "low", "delay_seconds": 60.0}])
+def test_request__of_an_inserted_object_opens_the_same_task_as_any_other(
+    options: dict[str, Any], django_assert_num_queries: Any
+) -> None:
+    with transaction.atomic():  # All of one time.
+        (any_other,) = ledger.request([request_for(1, **options)])
+        with django_assert_num_queries(1):
+            (inserted,) = ledger.request([request_for(2, **options)], is_overwritten=True)
+
+    names = {field.attname for field in EmbeddingTask._meta.fields} - {"id", "object_id"}
+    assert tasks().values(*names).get(pk=inserted) == tasks().values(*names).get(pk=any_other)
+
+
 def test_request__new_target_and_an_earlier_one_in_one_statement(django_assert_num_queries: Any) -> None:
     done, fresh = make_task("completed", fingerprint="f" * 64), make_task("completed")
     requests = [
