@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import DEFAULT_DB_ALIAS, models, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet, TextField, Value
 from django.db.models.functions import Cast
 
 from embeddings import bulk, conf, jobs, ledger, stats, writer
 from embeddings.chunking import rows as chunk_rows
 from embeddings.chunking.rows import Outline
 from embeddings.exceptions import SourceError
+from embeddings.lookups import AnyOf
 from embeddings.models import OPEN, EmbeddingBatch, EmbeddingTask, Status
 from embeddings.providers import Provider, get_provider
 from embeddings.registry import NO_PROVIDER, Derived, Splitting, Target
@@ -201,8 +203,9 @@ def _pages_without_vector(target: Derived, page_size: int, using: str) -> Iterat
 
 def judge(target: Derived, page: dict[str, writer.Row], using: str) -> Iterator[Found]:
     """How each of these rows stands with its vector, or its chunks."""
+    keys = Value(list(page), output_field=ArrayField(TextField()))  # One parameter: many are slow to read.
     tasks = EmbeddingTask.objects.using(using).filter(
-        content_type_id=target.content_type_id(using), field=target.field, object_id__in=list(page)
+        AnyOf(F("object_id"), keys), content_type_id=target.content_type_id(using), field=target.field
     )
     known = {task.object_id: task for task in tasks.only("object_id", "status", "provider", "fingerprint")}
     if isinstance(target, Splitting):

@@ -26,7 +26,7 @@ WITH charged AS (
             %(ids)s::bigint[], %(versions)s::int[], %(delays)s::float8[]
         ) AS given (id, version, delay) USING (id)
         -- Told apart row by row, as in complete.sql.
-        WHERE held.id = ANY(%(ids)s) AND CASE WHEN held.lease_token = %(token)s THEN true END
+        WHERE held.id = ANY(%(ids)s::bigint[]) AND CASE WHEN held.lease_token = %(token)s THEN true END
         ORDER BY held.id
         FOR UPDATE OF held SKIP LOCKED
     ) AS bad
