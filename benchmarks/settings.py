@@ -15,6 +15,8 @@ DEBUG = False
 ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks"]
 DATABASES = {"default": DATABASES["default"]}
+# The second is that of benchmarks.baselines.naive.
+RQ_QUEUES = {**RQ_QUEUES, "naive": {"URL": RQ_QUEUES["embeddings"]["URL"]}}
 _LOCAL = {
     "BACKEND": "embeddings.providers.local.LocalProvider",
     "MODEL": "l2_supercat_256",

@@ -93,8 +93,8 @@ def _mean_directions(token_vectors: Any, token_ids: Sequence[Sequence[int]]) -> 
         at_once = max(1, TOKENS_AT_ONCE // max(1, length))
         for start in range(0, len(positions), at_once):
             part = positions[start : start + at_once]
-            ids = np.array([token_ids[position] for position in part], dtype=np.intp)
-            for position, vector in zip(part, _directions(token_vectors[ids].sum(axis=1)), strict=True):
+            rows = np.array([token_ids[position] for position in part], dtype=np.intp)
+            for position, vector in zip(part, _directions(token_vectors[rows].sum(axis=1)), strict=True):
                 vectors[position] = vector
     return vectors
 
