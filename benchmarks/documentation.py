@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain, islice
 
 from project.content.sources import compiled, reference, stdlib
@@ -32,6 +33,7 @@ def texts(number: int) -> Iterator[tuple[str, str]]:
                 yield text
 
 
+@cache
 def _passages(articles: int) -> dict[str, list[str]]:
     """By the module that they are about."""
     found: dict[str, list[str]] = defaultdict(list)
