@@ -130,7 +130,10 @@ class Rebuild:
         self._drop(record.schema, record.name)
         self._session.set("maintenance_work_mem", self._memory or self._fitting_memory(record))
         statement = record.definition.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1)
+        self._session.notices.clear()
         self._session.run(statement, lambda: self._show_progress(record))
+        for notice in self._session.notices:
+            self._say(f"PostgreSQL says: {notice}.")
 
     def _fitting_memory(self, record: IndexRebuild) -> str:
         """Twice the table, in which a graph that is built fits; at most a quarter of what the server has for caches."""

@@ -12,12 +12,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.core.management.base import OutputWrapper
 from django.db import connection
+from psycopg.errors import DiskFull
 
 from embeddings import indexes
 from embeddings.checks.databases import check_databases
 from embeddings.cli import filling
 from embeddings.cli.telling import Teller
 from embeddings.indexes import Rebuild
+from embeddings.indexes.session import Session
 from embeddings.models import EmbeddingTask, IndexRebuild, Status
 from embeddings.registry import get
 from tests.integration import sessions
@@ -191,6 +193,46 @@ def test_build__of_a_table_that_is_gone():
 
     assert "The index brief_v is not built again: its table or its column is gone." in said
     assert not IndexRebuild.objects.exists()
+
+
+def test_build__says_that_memory_is_short():
+    vectors = "(SELECT array_agg(random() + 0 * n * i) FROM generate_series(1, 256) i)::vector"
+    execute(
+        f"INSERT INTO {TABLE} (title, body, luck, embedding)"
+        f" SELECT 'essay', '', 0, {vectors} FROM generate_series(1, 1500) n"
+    )
+    said: list[str] = []
+
+    with Rebuild("default", say=said.append, show=said.append, memory="1MB") as one:
+        one.drop(get("testapp.essay"))
+        one.build()
+
+    assert is_whole()
+    assert any("hnsw graph no longer fits into maintenance_work_mem" in sentence for sentence in said)
+
+
+def test_build__without_shared_memory_is_done_by_one_process(monkeypatch):
+    refused: list[str] = []
+    execute_really = Session.run
+
+    def execute_or_refuse(self: Session, statement: str, *arguments: Any) -> None:
+        if statement.startswith("CREATE") and not refused:
+            refused.append(statement)
+            raise DiskFull("could not resize shared memory segment")
+        execute_really(self, statement, *arguments)
+
+    monkeypatch.setattr(Session, "run", execute_or_refuse)
+    with rebuild() as one:
+        one.drop(get("testapp.essay"))
+        one.build()
+
+    assert refused
+    assert is_whole()
+
+
+def test_requeue_missing__memory_that_is_none():
+    with pytest.raises(CommandError, match="must be an amount of memory such as 512MB or 2GB, not 'much'"):
+        run("--build-memory", "much")
 
 
 def test_requeue_missing__fills_and_builds(essays, workers: Workers):
