@@ -40,11 +40,11 @@ def finish(rebuild: Rebuild, targets: Iterable[Derived], using: str, teller: Tel
 
 def _sentences(index: Index, survey: Survey) -> Iterator[str]:
     rows = survey.rows.total()
-    fill = "for the time of the backfill" if survey.seconds is None else f"for about {_duration(survey.seconds)}"
+    fill = "during the backfill" if survey.seconds is None else f"for about {_duration(survey.seconds)}"
     build = _duration(rows / BUILD_ROWS_PER_SECOND)
     yield (
         f"To drop, and to build again: the index {index.name} ({index.method}, {index.size / 2**20:,.0f} MB). Searches "
-        f"compare every row {fill} and of the building, roughly {build}."
+        f"compare every row {fill}, and while it is built: roughly {build}."
     )
     if survey.wanted < rows * WORTH_SHARE and not survey.is_splitting:
         yield f"Only {survey.wanted:,} of {rows:,} rows are to be filled: it may be faster without --rebuild-index."

@@ -9,9 +9,9 @@ from types import TracebackType
 import psycopg
 from django.db import connections, transaction
 from psycopg import sql
-from psycopg.errors import DiskFull, OutOfMemory, UndefinedColumn, UndefinedTable
+from psycopg.errors import DiskFull, LockNotAvailable, OutOfMemory, UndefinedColumn, UndefinedTable
 
-from embeddings.exceptions import ConfigurationError
+from embeddings.exceptions import ConfigurationError, EmbeddingsError
 from embeddings.indexes import catalogue
 from embeddings.indexes.catalogue import Index
 from embeddings.indexes.session import Session
@@ -55,7 +55,7 @@ class Rebuild:
             record = self._write_down(index, target)
             try:
                 self._drop(index.schema, index.name)
-            except psycopg.Error:
+            except (psycopg.Error, EmbeddingsError):
                 self._forget_if_whole(record)
                 raise
             self._say(f"Dropped the index {index.name}. Searches compare every row until it is there again.")
@@ -80,57 +80,67 @@ class Rebuild:
         return found
 
     def _write_down(self, index: Index, target: Derived) -> IndexRebuild:
-        defaults = {
+        values = {
             "target": target.label,
             "table": index.table,
             "definition": index.definition,
             "tablespace": index.tablespace,
             "comment": index.comment,
         }
+        records = IndexRebuild.objects.using(self._using)
+        # Of one that an earlier run has not built to the end, that run knew more.
+        write = records.update_or_create if index.is_valid else records.get_or_create
         # It must be there whatever happens next, so in no transaction of a caller's.
         with transaction.atomic(using=self._using, durable=True):
-            record, _ = IndexRebuild.objects.using(self._using).update_or_create(
-                schema=index.schema, name=index.name, defaults=defaults
-            )
+            record, _ = write(schema=index.schema, name=index.name, defaults=values)
         return record
 
     def _drop(self, schema: str, name: str) -> None:
         self._session.set("lock_timeout", f"{DROP_SECONDS}s")
-        self._session.run(f"DROP INDEX CONCURRENTLY IF EXISTS {_quoted(schema, name)}")
+        try:
+            self._session.run(f"DROP INDEX CONCURRENTLY IF EXISTS {_quoted(schema, name)}")
+        except LockNotAvailable as exc:
+            raise EmbeddingsError(
+                f"A transaction that stays open keeps the index {name} from being dropped: wait for its end, or end "
+                "it, and run the same command again."
+            ) from exc
         self._session.set("lock_timeout", "0")
 
     def _forget_if_whole(self, record: IndexRebuild) -> None:
         """It was not even begun: the index is not ours to drop, for example."""
-        index = catalogue.find(record.schema, record.name, self._using)
-        if index is not None and index.is_valid:
+        if self._is_whole(record):
             record.delete()
 
-    def _build(self, record: IndexRebuild) -> None:
+    def _is_whole(self, record: IndexRebuild) -> bool:
         index = catalogue.find(record.schema, record.name, self._using)
-        if index is not None and index.is_valid:
-            return
-        self._say(f"Building the index {record}.")
-        self._session.set("default_tablespace", record.tablespace)
-        try:
-            self._create(record)
-        except (DiskFull, OutOfMemory):
-            # Several processes build in shared memory, of which a container may have little; one does with its own.
-            self._session.set("max_parallel_maintenance_workers", "0")
-            self._create(record)
+        return index is not None and index.is_valid
+
+    def _build(self, record: IndexRebuild) -> None:
+        if not self._is_whole(record):
+            self._say(f"Building the index {record}.")
+            self._session.set("default_tablespace", record.tablespace)
+            try:
+                self._create(record)
+            except (DiskFull, OutOfMemory):
+                # Several processes build in shared memory, of which a container may have little; one needs none.
+                self._session.set("max_parallel_maintenance_workers", "0")
+                self._create(record)
+            if not self._is_whole(record):
+                raise EmbeddingsError(f"The index {record} was built, and is not valid: run the same command again.")
         if record.comment:
             text = sql.Literal(record.comment).as_string()
             self._session.run(f"COMMENT ON INDEX {_quoted(record.schema, record.name)} IS {text}")
-        index = catalogue.find(record.schema, record.name, self._using)
-        if index is None or not index.is_valid:
-            raise ConfigurationError(f"The index {record} was built, and is not valid: run the same command again.")
-        self._say(f"The index {record} is there again ({index.size / 2**20:,.0f} MB).")
+        self._say(f"The index {record} is there.")
 
     def _create(self, record: IndexRebuild) -> None:
         """Whatever an earlier try has left under its name goes first."""
         self._drop(record.schema, record.name)
         self._session.set("maintenance_work_mem", self._memory or self._fitting_memory(record))
         statement = record.definition.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1)
+        self._session.notices.clear()
         self._session.run(statement, lambda: self._show_progress(record))
+        for notice in self._session.notices:
+            self._say(f"PostgreSQL says: {notice}.")
 
     def _fitting_memory(self, record: IndexRebuild) -> str:
         """Twice the table, in which a graph that is built fits; at most a quarter of what the server has for caches."""

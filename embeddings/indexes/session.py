@@ -40,6 +40,9 @@ class Session:
         self._wrapper.ensure_connection()
         self._wrapper.set_autocommit(True)
         self._connection: psycopg.Connection[Any] = self._wrapper.connection
+        # What PostgreSQL has remarked: that memory is short, for example.
+        self.notices: list[str] = []
+        self._connection.add_notice_handler(lambda notice: self.notices.append(notice.message_primary or ""))
         with contextlib.ExitStack() as stack:
             stack.callback(self._wrapper.close)
             self._prepare()

@@ -12,12 +12,16 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.core.management.base import OutputWrapper
 from django.db import connection
+from psycopg.errors import DiskFull, InsufficientPrivilege
 
 from embeddings import indexes
 from embeddings.checks.databases import check_databases
 from embeddings.cli import filling
 from embeddings.cli.telling import Teller
+from embeddings.exceptions import EmbeddingsError
 from embeddings.indexes import Rebuild
+from embeddings.indexes import rebuild as rebuild_module
+from embeddings.indexes.session import Session
 from embeddings.models import EmbeddingTask, IndexRebuild, Status
 from embeddings.registry import get
 from tests.integration import sessions
@@ -140,14 +144,33 @@ def test_of_target__leaves_other_columns_and_methods_alone():
     assert names == [NAME]
 
 
-def test_drop__writes_down_first(essays):
+def test_drop__gives_up_after_a_time_and_forgets_nothing(essays, monkeypatch):
+    monkeypatch.setattr(rebuild_module, "DROP_SECONDS", 1)
+    execute(f"COMMENT ON INDEX {NAME} IS 'by meaning'")
+
     with transaction_that_holds("ROW SHARE"), rebuild() as one:
-        one._session.set("statement_timeout", "300")
-        with pytest.raises(Exception, match="statement timeout"):
+        with pytest.raises(EmbeddingsError, match=f"keeps the index {NAME} from being dropped: wait for its end"):
+            one.drop(get("testapp.essay"))
+        assert not is_whole()
+    with rebuild() as one:
+        one.drop(get("testapp.essay"))
+        one.build()
+
+    [after] = of_essays()
+    assert (after.is_valid, after.comment) == (True, "by meaning")
+
+
+def test_drop__of_an_index_that_is_not_ours(essays):
+    execute("DROP ROLE IF EXISTS stranger; CREATE ROLE stranger; GRANT ALL ON ALL TABLES IN SCHEMA public TO stranger")
+
+    with rebuild() as one:
+        one._session.set("role", "stranger")
+        with pytest.raises(InsufficientPrivilege):
             one.drop(get("testapp.essay"))
 
-    assert [str(record) for record in IndexRebuild.objects.all()] == [NAME]
-    assert not is_whole()
+    assert is_whole()
+    assert not IndexRebuild.objects.exists()
+    execute("DROP OWNED BY stranger; DROP ROLE stranger")
 
 
 def test_build__drops_what_an_earlier_build_has_left(essays):
@@ -193,6 +216,46 @@ def test_build__of_a_table_that_is_gone():
     assert not IndexRebuild.objects.exists()
 
 
+def test_build__says_that_memory_is_short():
+    vectors = "(SELECT array_agg(random() + 0 * n * i) FROM generate_series(1, 256) i)::vector"
+    execute(
+        f"INSERT INTO {TABLE} (title, body, luck, embedding)"
+        f" SELECT 'essay', '', 0, {vectors} FROM generate_series(1, 1500) n"
+    )
+    said: list[str] = []
+
+    with Rebuild("default", say=said.append, show=said.append, memory="1MB") as one:
+        one.drop(get("testapp.essay"))
+        one.build()
+
+    assert is_whole()
+    assert any("hnsw graph no longer fits into maintenance_work_mem" in sentence for sentence in said)
+
+
+def test_build__without_shared_memory_is_done_by_one_process(monkeypatch):
+    refused: list[str] = []
+    execute_really = Session.run
+
+    def execute_or_refuse(self: Session, statement: str, *arguments: Any) -> None:
+        if statement.startswith("CREATE") and not refused:
+            refused.append(statement)
+            raise DiskFull("could not resize shared memory segment")
+        execute_really(self, statement, *arguments)
+
+    monkeypatch.setattr(Session, "run", execute_or_refuse)
+    with rebuild() as one:
+        one.drop(get("testapp.essay"))
+        one.build()
+
+    assert refused
+    assert is_whole()
+
+
+def test_requeue_missing__memory_that_is_none():
+    with pytest.raises(CommandError, match="must be an amount of memory such as 512MB or 2GB, not 'much'"):
+        run("--build-memory", "much")
+
+
 def test_requeue_missing__fills_and_builds(essays, workers: Workers):
     workers.started()
 
@@ -201,7 +264,7 @@ def test_requeue_missing__fills_and_builds(essays, workers: Workers):
     assert is_whole()
     assert not Essay.objects.filter(embedding=None).exists()
     assert not IndexRebuild.objects.exists()
-    order = ["Dropped the index", f"Queued {ROWS} rows", "Building", f"{NAME} is there again"]
+    order = ["Dropped the index", f"Queued {ROWS} rows", "Building", f"{NAME} is there."]
     assert [line for line in order if line in output] == order
     assert sorted(order, key=output.index) == order
 
@@ -301,7 +364,7 @@ def test_requeue_missing__loses_its_connection_while_it_builds(essays, workers: 
         wait_until(lambda: phase().startswith("waiting for writers"), seconds=60)
         execute("SELECT pg_terminate_backend(pid) FROM pg_stat_progress_create_index")
         assert process.wait(timeout=30) == 1
-    assert "Run it again: it builds the index that it has dropped." in workers.output()
+    assert "Run it again: it goes on, and builds what it has dropped." in workers.output()
 
     run()
 

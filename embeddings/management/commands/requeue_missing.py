@@ -238,7 +238,7 @@ class Command(BaseCommand):
 
 def _rest(options: dict[str, Any]) -> str:
     """How a rebuild goes on that was cut off."""
-    return " Run it again: it builds the index that it has dropped." if options["rebuild_index"] else ""
+    return " Run it again: it goes on, and builds what it has dropped." if options["rebuild_index"] else ""
 
 
 def _name(survey: Survey) -> str:
