@@ -17,12 +17,14 @@ MARGIN = 24
 # A ratio of 0 has no place on the scale.
 LEAST = 0.001
 STYLE = """
-.paper { fill: #fff; } text { font: 12px system-ui, sans-serif; fill: #1f2933; }
+.paper { fill: #fff; }
+text { font: 12px system-ui, sans-serif; fill: #1f2933; }
 .topic { font-weight: 600; }
 .bar { fill: #417690; } .missed { fill: #ba2121; }
 .spread, .goal, .one { stroke: #1f2933; } .goal { stroke-width: 2; stroke-dasharray: 3 2; }
 @media (prefers-color-scheme: dark) {
-  .paper { fill: #121212; } text { fill: #eee; } .bar { fill: #79aec8; } .missed { fill: #e35f5f; } .spread, .goal, .one { stroke: #eee; }
+  .paper { fill: #121212; } text { fill: #eee; }
+  .bar { fill: #79aec8; } .missed { fill: #e35f5f; } .spread, .goal, .one { stroke: #eee; }
 }"""
 
 
@@ -37,13 +39,11 @@ def draw(rows: Sequence[Row]) -> str:
         return LABELS + (math.log10(max(ratio, LEAST)) - low) / (high - low or 1) * (WIDTH - LABELS - 110)
 
     drawn = [part for number, line in enumerate(lines) for part in _draw(line, MARGIN + LINE * number, x)]
+    paper = '<rect class="paper" width="100%" height="100%"/>'
     one = f'<line class="one" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="{MARGIN}" y2="{height - MARGIN}"/>'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="Ratios of the benchmarks">\n<style>{STYLE}</style>\n<rect class="paper" width="100%" height="100%"/>\n'
-        + "\n".join([one, *drawn])
-        + "\n</svg>\n"
-    )
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"'
+    style = f"<style>{STYLE}</style>"
+    return "\n".join([f'{head} aria-label="Ratios of the benchmarks">', style, paper, one, *drawn, "</svg>\n"])
 
 
 def _lines(rows: Sequence[Row]) -> list[str | Row]:
