@@ -29,7 +29,7 @@ MISSING = 1000
 
 
 def measure(scale: Scale) -> Iterator[Row]:
-    rows, read = scale.of(1_000_000, 200_000, 5_000), scale.of(50_000, 20_000, 2_000)
+    rows, read = scale.of(1_000_000, 200_000, 5_000), scale.of(30_000, 10_000, 1_000)
     rounds = scale.of(5, 3, 1)
     _fill(1, read)
     yield _row("all of it: missing, stale or failed, so that each text is read", read, rounds, _nothing_found)

@@ -38,16 +38,16 @@ EPSILON = 1e-5
 
 
 def measure(scale: Scale) -> Iterator[Row]:
-    rows = scale.of(100_000, 20_000, 400)
+    rows = scale.of(100_000, 10_000, 400)
     searched_pages.fill(rows)
-    asked = questions(scale.of(87, 40, 5))
+    asked = questions(scale.of(87, 30, 5))
     searcher = Searcher(os.environ["DATABASE_URL"], _embed, EF_SEARCH)
     try:
         yield from _speed(searcher, asked, rows, scale.of(3, 2, 1))
         yield from _recall(searcher, asked, rows)
     finally:
         searcher.close()
-    yield from _beside_a_backfill(asked, scale.of(3, 1, 1), scale.of(20_000, 8_000, 100))
+    yield from _beside_a_backfill(asked, scale.of(3, 1, 1), scale.of(20_000, 4_000, 100))
 
 
 def _speed(searcher: Searcher, asked: list[str], rows: int, rounds: int) -> Iterator[Row]:
