@@ -1,4 +1,4 @@
-"""All figures that `docs/performance.md` has: `make bench`. Prints one table; writes JSON and a chart on request."""
+"""All figures that `docs/performance.md` has: `make bench`. Prints one table, and saves it on request."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import chart
-from benchmarks.row import Row, shown
+from benchmarks import chart, table
+from benchmarks.row import Row
 from benchmarks.scale import NAMES
 from benchmarks.topic import TOPICS
 
+INTRODUCTION = (
+    "`make bench` wrote this page. Each ratio is the median of rounds in which both sides took turns, with the lowest\n"
+    "and the highest; [performance](../performance.md) says what was measured, and what it means."
+)
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -30,15 +34,11 @@ def main() -> int:
         found = _measure(topic, options.scale)
         broken += [] if found else [topic]
         rows += found
-    _write("")
-    for line in _table(rows):
-        _write(line)
+    table.print_rows(rows)
     minutes = (time.monotonic() - started) / 60
-    _write(f"\n{len(rows)} rows in {minutes:.1f} minutes on {os.cpu_count()} cores.")
-    if options.json:
-        options.json.write_text(json.dumps([row.as_json() for row in rows], indent=1, ensure_ascii=False) + "\n")
-    if options.svg:
-        options.svg.write_text(chart.draw(rows))
+    _write(f"{len(rows)} rows in {minutes:.1f} minutes on {os.cpu_count()} cores; a ratio's spread is its rounds'.")
+    if options.save:
+        _save(rows, options.save)
     for topic in broken:
         _write(f"{topic} could not be measured; what it said is above.")
     return 2 if broken else 0 if all(row.is_met for row in rows) else 1
@@ -50,8 +50,7 @@ def _options() -> argparse.Namespace:
         "topics", nargs="*", choices=[[], *TOPICS], help=f"of {', '.join(TOPICS)}; all if none is named"
     )
     parser.add_argument("--scale", choices=NAMES, default="full")
-    parser.add_argument("--json", type=Path, help="a file for the rows, with the figures of each round")
-    parser.add_argument("--svg", type=Path, help="a file for the chart")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="for figures.json, chart.svg and table.md")
     options = parser.parse_args()
     if unknown := sorted(set(options.topics).difference(TOPICS)):
         parser.error(f"there is no topic {unknown[0]!r}; there are {', '.join(TOPICS)}.")
@@ -66,20 +65,13 @@ def _measure(topic: str, scale: str) -> list[Row]:
     return rows if done.returncode == 0 else []
 
 
-def _table(rows: Iterable[Row]) -> Iterator[str]:
-    topic = ""
-    for row in rows:
-        if row.topic != topic:
-            topic = row.topic
-            yield f"\n{topic}"
-        low, high = row.spread
-        mark = "" if not row.goal else "met" if row.is_met else "MISSED"
-        yield f"  {row.what}"
-        yield f"    {row.ours.label}: {shown(row.ours.median)} {row.unit}; {row.theirs.label}: " + (
-            f"{shown(row.theirs.median)} {row.unit}"
-        )
-        ratio = f"    {shown(row.ratio)} times ({shown(low)} to {shown(high)}, {len(row.ratios)} rounds)"
-        yield f"{ratio}{f'; goal {row.goal}: {mark}' if mark else ''}"
+def _save(rows: Sequence[Row], folder: Path) -> None:
+    """As JSON, with the figures of each round, as a chart, and as a table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = json.dumps([row.as_json() for row in rows], indent=1, ensure_ascii=False)
+    (folder / "figures.json").write_text(f"{figures}\n")
+    (folder / "chart.svg").write_text(chart.draw(rows))
+    (folder / "table.md").write_text("\n".join(["# All figures", "", INTRODUCTION, *table.markdown(rows)]) + "\n")
 
 
 def _write(text: str) -> None:

@@ -11,11 +11,13 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 
+from benchmarks import indexes
 from embeddings import registry
 from embeddings.models import EmbeddingTask
 from project.content.models import Article
 
 SQL = Path(__file__).with_suffix(".sql").read_text()
+LARGE = ("embeddings_embeddingtask", "embeddings_taskattempt", "content_article")
 
 # {status: share of the tasks}.
 PRODUCTION = {
@@ -44,25 +46,9 @@ def fill(tasks: int = 1_000_000, *, operator: User, statuses: Mapping[str, float
     and of entries in the admin's log.
     """
     with connection.cursor() as cursor:
-        indexes = _drop_indexes(cursor)
-        with transaction.atomic():
+        with indexes.dropped(cursor, *LARGE), transaction.atomic():
             cursor.execute(SQL, _parameters(tasks, operator, statuses))
-        for definition in indexes:
-            cursor.execute(definition)
         cursor.execute("VACUUM (ANALYZE)")
-
-
-def _drop_indexes(cursor: Any) -> list[str]:
-    """Of the two large tables, those that no constraint needs; returns the statements that make them again."""
-    cursor.execute(
-        "SELECT indexname, indexdef FROM pg_indexes "
-        "WHERE tablename IN ('embeddings_embeddingtask', 'embeddings_taskattempt', 'content_article') "
-        "AND indexname NOT IN (SELECT conname FROM pg_constraint)"
-    )
-    found = cursor.fetchall()
-    for name, _ in found:
-        cursor.execute(f"DROP INDEX {connection.ops.quote_name(name)}")
-    return [definition for _, definition in found]
 
 
 def _parameters(tasks: int, operator: User, statuses: Mapping[str, float]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
 from pgvector.django import HnswIndex, VectorField
 
@@ -46,6 +48,28 @@ class IndexedPage(Page):
         indexes = [
             models.Index(fields=["kind"], name="indexed_page_kind"),
             HnswIndex(fields=["embedding"], opclasses=["vector_cosine_ops"], name="indexed_page_embedding"),
+        ]
+
+
+class SearchedPage(Page):
+    """What docs/search.md advises for many rows: an index each for meaning, for words, and for what still waits."""
+
+    kind = models.IntegerField(default=0)
+    words = models.GeneratedField(
+        expression=SearchVector("title", weight="A", config="english") + SearchVector("body", config="english"),
+        output_field=SearchVectorField(),
+        db_persist=True,
+    )
+    embedding = EmbeddingField(source=["title", "body"], dimensions=DIMENSIONS, words="words")
+
+    objects = EmbeddingManager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["kind"], name="searched_page_kind"),
+            models.Index(fields=["id"], condition=models.Q(embedding__isnull=True), name="searched_page_waiting"),
+            GinIndex(fields=["words"], name="searched_page_words"),
+            HnswIndex(fields=["embedding"], opclasses=["vector_cosine_ops"], name="searched_page_meaning"),
         ]
 
 

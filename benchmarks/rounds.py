@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def in_turns(first: Callable[[], float], second: Callable[[], float], rounds: int) -> tuple[list[float], list[float]]:
+def in_turns(first: Callable[[], T], second: Callable[[], T], rounds: int) -> tuple[list[T], list[T]]:
     """The figures of `rounds` rounds; each begins with the one that ended the last."""
     firsts, seconds = all_in_turns([first, second], rounds)
     return firsts, seconds
 
 
-def all_in_turns(measures: Sequence[Callable[[], float]], rounds: int) -> list[list[float]]:
+def all_in_turns(measures: Sequence[Callable[[], T]], rounds: int) -> list[list[T]]:
     """The same for more than two: a list of figures for each."""
-    figures: list[list[float]] = [[] for _ in measures]
+    figures: list[list[T]] = [[] for _ in measures]
     for number in range(rounds):
         order = list(zip(measures, figures, strict=True))
         for measure, values in order if number % 2 == 0 else reversed(order):

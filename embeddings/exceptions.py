@@ -8,6 +8,7 @@
     ├── BoxError                    what a box holds cannot be stored
     ├── SourceChanged               the text changes while it is embedded, and nobody says so
     ├── AddressRefused              webhooks are not sent to this address
+    ├── RebuildRunning              another process drops or builds indexes of the database
     ├── RowLocked                   another transaction would not let go of an object
     └── ProviderError               a request to a provider did not give vectors
         ├── RateLimited             wait; nothing is wrong with the texts
@@ -61,6 +62,10 @@ class SourceChanged(EmbeddingsError):
 
 class AddressRefused(EmbeddingsError):
     """Webhooks are not sent to this address."""
+
+
+class RebuildRunning(EmbeddingsError):
+    """Another process drops or builds indexes of this database now: wait for its end, or stop it."""
 
 
 class RowLocked(EmbeddingsError):

@@ -75,12 +75,13 @@ def long_text(instance: models.Model, splitting: Splitting) -> LongText:
 
 
 def _blamed(instance: models.Model, target: Derived, make: Callable[[], T]) -> T:
-    where = f"{target.name_of(instance.pk)}: the source of {target.label} failed"
+    key = instance.pk  # A source may delete it.
     try:
         return make()
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as exc:  # sys.exit() and Rust's panics too: they would end the worker, again and again
+        where = f"{target.name_of(key)}: the source of {target.label} failed"
         if isinstance(exc, Error) and _is_callers_concern(exc, instance):
             exc.add_note(where)
             raise
@@ -179,8 +180,11 @@ def clean(text: str) -> str:
     A text in which nothing can be seen (zero-width characters only) is no text.
     """
     clean = _storable(text).strip()
+    if clean[:1].isalnum():
+        return clean
     return clean if any(unicodedata.category(character) not in _INVISIBLE for character in clean) else ""
 
 
 def _storable(text: str) -> str:
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    text = text.replace("\0", "")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

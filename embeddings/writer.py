@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from django.db import DataError, connections, models
@@ -23,8 +22,7 @@ from embeddings.registry import Derived, Target, targets_for
 _registered: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """An object as it was read: the instance, the version of its row, and whether it has the target's vector."""
 
     instance: Any
@@ -133,8 +131,12 @@ def _too_large(target: Target) -> DataError:
 def _rows(target: Derived, object_ids: Iterable[str], using: str) -> QuerySet[models.Model]:
     """The rows with these keys, which are sent as one parameter: a statement with many is slow to make and to read."""
     pk: Any = target.model._meta.pk
-    keys = RawSQL(f"%s::{pk.rel_db_type(connections[using])}[]", (_keys(target, object_ids),))
-    return target.model._base_manager.using(using).filter(AnyOf(F("pk"), keys))
+    connection = connections[using]
+    # No row has a key that its column cannot hold.
+    least, most = connection.ops.integer_field_ranges.get(target.key_field.get_internal_type(), (None, None))
+    keys = [key for key in _keys(target, object_ids) if least is None or least <= key <= most]
+    array = RawSQL(f"%s::{pk.rel_db_type(connection)}[]", (keys,))
+    return target.model._base_manager.using(using).filter(AnyOf(F("pk"), array))
 
 
 def _keys(target: Derived, object_ids: Iterable[str]) -> list[Any]:

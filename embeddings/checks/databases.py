@@ -8,9 +8,9 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, Warning
 from django.db import connections
 
-from embeddings import conf, jobs, registry
+from embeddings import conf, indexes, jobs, registry
 from embeddings.exceptions import ConfigurationError
-from embeddings.models import WebhookEndpoint
+from embeddings.models import IndexRebuild, WebhookEndpoint
 from embeddings.webhooks import packages
 
 # Older versions can corrupt HNSW indexes in vacuum (pgvector CHANGELOG, 0.8.3 and 0.8.4).
@@ -91,6 +91,21 @@ def _check_pooler(using: str) -> Iterator[CheckMessage]:
         )
 
 
+def _check_rebuilds(using: str) -> Iterator[CheckMessage]:
+    """Indexes that a backfill has dropped, and that nobody is about to build."""
+    if IndexRebuild._meta.db_table not in connections[using].introspection.table_names() or indexes.is_running(using):
+        return
+    for record in indexes.unfinished(using):
+        found = indexes.find(record.schema, record.name, using)
+        if found is None or not found.is_valid:
+            yield Warning(
+                f"The index {record.name} of {record.target} in database {using!r} was dropped for a backfill that was "
+                "cut off; searches compare every row.",
+                hint=f"Run: manage.py requeue_missing --rebuild-index --model {record.target}",
+                id="embeddings.W019",
+            )
+
+
 def _check_webhooks(wanted: set[str]) -> Iterator[CheckMessage]:
     """Endpoints are of no use without the packages that send."""
     first = conf.current().databases[0]
@@ -106,7 +121,7 @@ def _check_webhooks(wanted: set[str]) -> Iterator[CheckMessage]:
         )
 
 
-_DATABASE_CHECKS = (_check_pgvector, _check_columns, _check_pooler)
+_DATABASE_CHECKS = (_check_pgvector, _check_columns, _check_pooler, _check_rebuilds)
 
 
 def _check_redis() -> Iterator[CheckMessage]:

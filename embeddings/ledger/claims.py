@@ -101,12 +101,12 @@ def complete(
     """Record what this transaction has written: vectors, or chunks, which have no model. Lock the tasks first."""
     params = {
         "ids": [c.id for c in completions],
-        "statuses": [c.status for c in completions],
         "fingerprints": [c.fingerprint for c in completions],
         "tokens_estimated": [c.tokens_estimated for c in completions],
         "tokens": [c.tokens for c in completions],
-        "truncated": [c.truncated for c in completions],
-        "kept": [c.is_kept for c in completions],
+        "empty": [c.id for c in completions if c.status == Status.EMPTY],
+        "truncated": [c.id for c in completions if c.truncated],
+        "kept": [c.id for c in completions if c.is_kept],
         "model_id": model_id,
         "dimensions": dimensions,
         "token": token,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +21,7 @@ class Request:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A task in hand. `fingerprint` is that of the text whose vector the column holds."""
 
     token: uuid.UUID
@@ -35,19 +33,22 @@ class Claim:
     version: int
     attempts: int
     crashes: int
-    sort_key: datetime
+    # In microseconds since 1970, for comparisons.
+    sort_key: int
     # The lane from which it was taken.
     provider: str
     # Of a boxed object, as JSON: somebody's data, so in no log.
-    payload: str | None = dataclasses.field(default=None, repr=False)
+    payload: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Claim of task {self.id}>"
 
     @property
     def is_boxed(self) -> bool:
         return self.payload is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """A task whose vector was written (`completed`) or nulled for want of text (`empty`)."""
 
     id: int

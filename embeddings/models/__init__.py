@@ -16,6 +16,7 @@ from embeddings.models.operation import EmbeddingOperation
 from embeddings.models.pages import FailureGroup, Overview
 from embeddings.models.pause import Pause
 from embeddings.models.provider import ProviderCall, ProviderState
+from embeddings.models.rebuild import IndexRebuild
 from embeddings.models.status import CANCELLABLE, CLEARABLE, DONE, OPEN, RETRYABLE, WAITING, Priority, Status
 from embeddings.models.task import IS_BOXED, EmbeddingTask
 from embeddings.models.total import ProviderTotal, TargetTotal
@@ -41,6 +42,7 @@ __all__ = [
     "EmbeddingTask",
     "FailureGroup",
     "IdempotencyKey",
+    "IndexRebuild",
     "LiveSettings",
     "Overview",
     "Pause",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import ProgrammingError
 from django.db.models.functions import Now
@@ -29,8 +29,7 @@ from embeddings.text import LongText, SourceText, source_text
 ROLLOUT = timedelta(minutes=15)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A claimed task with the text that its row held when it was read, and the version of the row then ("": boxed)."""
 
     claim: Claim
@@ -55,8 +54,7 @@ class Effect(Enum):
     CLEAR = "clear"
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """An item whose work is done, up to writing it down."""
 
     item: Item

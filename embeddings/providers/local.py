@@ -93,8 +93,8 @@ def _mean_directions(token_vectors: Any, token_ids: Sequence[Sequence[int]]) -> 
         at_once = max(1, TOKENS_AT_ONCE // max(1, length))
         for start in range(0, len(positions), at_once):
             part = positions[start : start + at_once]
-            ids = np.array([token_ids[position] for position in part], dtype=np.intp)
-            for position, vector in zip(part, _directions(token_vectors[ids].sum(axis=1)), strict=True):
+            rows = np.array([token_ids[position] for position in part], dtype=np.intp)
+            for position, vector in zip(part, _directions(token_vectors[rows].sum(axis=1)), strict=True):
                 vectors[position] = vector
     return vectors
 
@@ -149,7 +149,18 @@ def _load() -> Model:
             "pip install --force-reinstall 'django-rq-embeddings[local]'."
         ) from exc
     model.tokenizer.no_padding()
+    _forget_texts(model.tokenizer)
     return Model(model.tokenizer, model.embedding * _weights(len(model.embedding)))
+
+
+def _forget_texts(tokenizer: Any) -> None:
+    """Switch off the tokenizer's memory of words. This model's words are whole texts, which hardly ever come again.
+
+    It keeps 10,000 of up to 256 characters: measured with texts of 100, 45 MB in a process with one thread and 80 in
+    one with several, and no time is lost without.
+    """
+    with suppress(AttributeError):  # a version that has no such method
+        tokenizer.model._resize_cache(0)
 
 
 def _weights(tokens: int) -> Any:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 from django.contrib.postgres.search import SearchQuery, SearchRank, SearchVector
@@ -16,12 +14,15 @@ from django.db.models.expressions import Combinable
 from embeddings.exceptions import ConfigurationError
 from embeddings.registry import Derived
 from embeddings.search.cache import Cache
+from embeddings.search.text_query import TextQuery
 
 LANGUAGE = "english"
 # Lexemes of a query that are looked for.
 MAX_LEXEMES = 50
-# Up to so many, an index is asked for the rows that have more than half: 70 combinations at most.
-MAX_COMBINED = 8
+# Up to so many, an index is asked for the rows that have each number of them in turn …
+MAX_STAGED = 8
+# … and up to so many for one number: what the index judges for each row grows fast.
+MAX_COUNTED = 12
 # Characters of a query that are read.
 MAX_CHARACTERS = 10_000
 
@@ -67,10 +68,15 @@ def with_any(rows: QuerySet[Any], words: Words, target: Derived) -> QuerySet[Any
 
 def with_most(rows: QuerySet[Any], words: Words, target: Derived) -> QuerySet[Any]:
     """`rows` that have more than half of the words, best first (see `_ranked`)."""
-    needed = len(words.lexemes) // 2 + 1
-    if len(words.lexemes) <= MAX_COMBINED:
+    total = len(words.lexemes)
+    needed = total // 2 + 1
+    if total <= MAX_COUNTED:
         return _with(needed, rows, words, target)
-    return with_any(rows, words, target).filter(_found__gte=needed)
+    # A row that lacks so few words has at least `of_part` of any part of them that is larger by as many.
+    lacking = total - needed
+    of_part = max(1, MAX_COUNTED - lacking)
+    likely = _ranked(rows, words, target, TextQuery(of_part, words.lexemes[: lacking + of_part]))
+    return likely.filter(_found__gte=needed)
 
 
 def by_number(rows: QuerySet[Any], words: Words, target: Derived) -> list[QuerySet[Any]]:
@@ -78,32 +84,34 @@ def by_number(rows: QuerySet[Any], words: Words, target: Derived) -> list[QueryS
 
     An index gives each in its turn; the rows of one stand before all that the next adds.
     """
-    if len(words.lexemes) > MAX_COMBINED:
+    if len(words.lexemes) > MAX_STAGED:
         return [with_any(rows, words, target)]
     return [_with(needed, rows, words, target) for needed in range(len(words.lexemes) // 2 + 1, 0, -1)]
 
 
 def _with(needed: int, rows: QuerySet[Any], words: Words, target: Derived) -> QuerySet[Any]:
-    found: QuerySet[Any] = _ranked(rows, words, target, list(combinations(words.lexemes, needed)))
-    return found
-
-
-def _ranked(rows: QuerySet[Any], words: Words, target: Derived, any_of: Sequence[Sequence[str]]) -> Any:
-    """By the number of the query's words that a row has, then by text rank, in which a long text counts for less.
-
-    Annotated with minus their sum, as how far they are; the rank is less than 1. Measured on 7,027 texts and 87
-    questions, nDCG@10: 0.451, where any word by text rank alone makes 0.199, and all words before any word 0.414.
-    """
     if not words.lexemes:
-        return rows.none().annotate(_far=Value(0.0)).order_by("_far")
+        nothing: QuerySet[Any] = rows.none().annotate(_far=Value(0.0)).order_by("_far")
+        return nothing
+    return _ranked(rows, words, target, TextQuery(needed, words.lexemes))
+
+
+def _ranked(rows: QuerySet[Any], words: Words, target: Derived, condition: TextQuery) -> QuerySet[Any]:
+    """Those under the condition, by the number of the query's words that a row has, then by text rank.
+
+    In the rank a long text counts for less. Annotated with minus their sum, as how far they are; the rank is less than
+    1. Measured on 7,027 texts and 87 questions, nDCG@10: 0.451, where any word by text rank alone makes 0.199, and all
+    words before any word 0.414.
+    """
     text = document(target)
-    matching = rows.alias(_text=text).filter(_text=TextQuery(any_of))
+    matching = rows.alias(_text=text).filter(_text=condition)
     if words.operators:
         matching = matching.filter(_text=SearchQuery(words.operators, config=words.config, search_type="websearch"))
-    rank = SearchRank(text, TextQuery([[lexeme] for lexeme in words.lexemes]), normalization=Value(1))
+    rank = SearchRank(text, TextQuery(1, words.lexemes), normalization=Value(1))
     found = _Length(text) - _Length(_Without(text, Value(list(words.lexemes))))
     far = ExpressionWrapper(Value(0.0) - F("_found") - rank, output_field=FloatField())
-    return matching.alias(_found=found).annotate(_far=far).order_by("_far", "pk")
+    ranked: QuerySet[Any] = matching.alias(_found=found).annotate(_far=far).order_by("_far", "pk")
+    return ranked
 
 
 def document(target: Derived) -> Combinable:
@@ -117,17 +125,6 @@ def document(target: Derived) -> Combinable:
     return SearchVector(*target.lookups, config=LANGUAGE)
 
 
-class TextQuery(SearchQuery):
-    """Texts that have all lexemes of any of the groups. They are lexemes already: nothing is made of them."""
-
-    def __init__(self, groups: Sequence[Sequence[str]]) -> None:
-        super().__init__(" | ".join(f"({' & '.join(map(_quoted, group))})" for group in groups), search_type="raw")
-
-    def as_sql(self, compiler: Any, connection: Any, *args: Any, **kwargs: Any) -> Any:
-        sql, params = compiler.compile(self.get_source_expressions()[0])
-        return f"{sql}::tsquery", params
-
-
 class _Length(Func):
     """The number of different words of a text."""
 
@@ -138,10 +135,6 @@ class _Length(Func):
 class _Without(Func):
     function = "ts_delete"
     template = "%(function)s(%(expressions)s::text[])"
-
-
-def _quoted(lexeme: str) -> str:
-    return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _config(target: Derived) -> str:
@@ -161,3 +154,8 @@ def _lexemes(text: str, config: str, using: str) -> tuple[str, ...]:
             lexemes = tuple(cursor.fetchone()[0][:MAX_LEXEMES])
         _LEXEMES.put(key, lexemes)
     return lexemes
+
+
+def forget() -> None:
+    """Take every query apart again."""
+    _LEXEMES.clear()

@@ -25,5 +25,5 @@ WHERE id = ANY(ARRAY(
     ORDER BY found.crashes, found.sort_key
     LIMIT %(limit)s
 ))
-RETURNING id, content_type_id, object_id, field, fingerprint, version, attempts, crashes, sort_key, provider,
-    payload
+RETURNING id, content_type_id, object_id, field, fingerprint, version, attempts, crashes,
+    (extract(epoch FROM sort_key) * 1000000)::bigint, provider, payload

@@ -2,15 +2,15 @@
 -- whose number is 0 no more where the object was saved, with the same text, while it was in hand.
 WITH settled AS (
     UPDATE embeddings_embeddingtask AS task SET
-        status = done.status,
-        completed_at = CASE WHEN done.status = 'completed' THEN clock_timestamp() END,
+        status = CASE WHEN task.id = ANY(%(empty)s::bigint[]) THEN 'empty' ELSE 'completed' END,
+        completed_at = CASE WHEN task.id <> ALL(%(empty)s::bigint[]) THEN clock_timestamp() END,
         fingerprint = done.fingerprint,
         model_id = %(model_id)s,
         dimensions = %(dimensions)s,
         tokens_estimated = done.tokens_estimated,
         -- A vector that was kept is what it was.
-        tokens = CASE WHEN done.is_kept THEN task.tokens ELSE done.tokens END,
-        truncated = CASE WHEN done.is_kept THEN task.truncated ELSE done.truncated END,
+        tokens = CASE WHEN task.id = ANY(%(kept)s::bigint[]) THEN task.tokens ELSE done.tokens END,
+        truncated = CASE WHEN task.id = ANY(%(kept)s::bigint[]) THEN task.truncated ELSE task.id = ANY(%(truncated)s::bigint[]) END,
         lease_token = NULL,
         lease_until = NULL,
         crashes = 0,
@@ -21,11 +21,10 @@ WITH settled AS (
         error_status = NULL,
         updated_at = clock_timestamp()
     FROM unnest(
-        %(ids)s::bigint[], %(statuses)s::text[], %(fingerprints)s::text[], %(tokens_estimated)s::int[],
-        %(tokens)s::int[], %(truncated)s::bool[], %(kept)s::bool[]
-    ) AS done (id, status, fingerprint, tokens_estimated, tokens, truncated, is_kept)
+        %(ids)s::bigint[], %(fingerprints)s::text[], %(tokens_estimated)s::int[], %(tokens)s::int[]
+    ) AS done (id, fingerprint, tokens_estimated, tokens)
     -- Told apart row by row: to a planner that thinks few tasks have a lease, each would be worth a read of them all.
-    WHERE task.id = done.id AND task.id = ANY(%(ids)s) AND CASE WHEN task.lease_token = %(token)s THEN true END
+    WHERE task.id = done.id AND task.id = ANY(%(ids)s::bigint[]) AND CASE WHEN task.lease_token = %(token)s THEN true END
     RETURNING
         task.id, task.content_type_id, task.field, task.attempts, task.version, task.worker, task.claimed_at,
         task.requested_at, task.updated_at, task.model_id, done.tokens, task.object_id, task.status, task.batch_id

@@ -25,7 +25,8 @@ WITH charged AS (
         JOIN unnest(
             %(ids)s::bigint[], %(versions)s::int[], %(delays)s::float8[]
         ) AS given (id, version, delay) USING (id)
-        WHERE held.lease_token = %(token)s
+        -- Told apart row by row, as in complete.sql.
+        WHERE held.id = ANY(%(ids)s::bigint[]) AND CASE WHEN held.lease_token = %(token)s THEN true END
         ORDER BY held.id
         FOR UPDATE OF held SKIP LOCKED
     ) AS bad

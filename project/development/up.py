@@ -139,12 +139,16 @@ def _check_servers() -> None:
 
 def _start_programs(supervisor: Supervisor, port: int, workers: int) -> None:
     os.environ["PYTHONUNBUFFERED"] = "1"
-    options = f"--bind {ports.LOOPBACK}:{port} --threads 8 --graceful-timeout 3 --no-control-socket"
-    gunicorn = [sys.executable, "-m", "gunicorn", "project.wsgi", *options.split(), "--log-level", "error"]
-    supervisor.start("web", gunicorn)
+    supervisor.start("web", web_command(port))
     worker = [sys.executable, "manage.py", "rqworker", "embeddings", "--verbosity", "0"]
     for number in range(1, workers + 1):
         supervisor.start(f"worker {number}", worker)
+
+
+def web_command(port: int) -> list[str]:
+    """One process of the web server, with eight threads."""
+    options = f"--bind {ports.LOOPBACK}:{port} --threads 8 --graceful-timeout 3 --no-control-socket"
+    return [sys.executable, "-m", "gunicorn", "project.wsgi", *options.split(), "--log-level", "error"]
 
 
 def _wait_for_web(supervisor: Supervisor, port: int) -> None:

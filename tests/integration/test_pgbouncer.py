@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections
 
 from embeddings import checks, timeouts
@@ -215,6 +215,14 @@ def test_pool__of_a_web_process_may_lead_through_it(bouncer, drain):
 
         assert counts() == {"completed": 8 * 20}
         assert_vectors_are_right()
+
+
+def test_rebuild__refuses_where_its_lock_would_be_lost(bouncer):
+    with (
+        through(bouncer),
+        pytest.raises(CommandError, match="'default' is reached through a pooler such as PgBouncer"),
+    ):
+        call_command("requeue_missing", "--rebuild-index", "--yes", "--model", "testapp.essay")
 
 
 # Checks.

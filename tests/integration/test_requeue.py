@@ -193,3 +193,42 @@ def test_survey__string_keys_and_pages():
     # Word 0's source raises: the worker is to record it. Word 1 is not wanted: it has nothing to embed.
     assert found.rows == {Condition.MISSING: 4, Condition.CURRENT: 1}
     assert pages == [2, 2, 1]
+
+
+def test_survey__only_missing__passes_over_rows_with_a_vector(drain, monkeypatch):
+    posts = [Post.objects.create(title=f"post {number}") for number in range(7)]
+    drain()
+    missing = {posts[number].pk for number in (0, 2, 3, 6)}  # the first and the last of a leap among them
+    Post.objects.filter(pk__in=missing).update(embedding=None)
+    EmbeddingTask.objects.all().delete()
+    monkeypatch.setattr(requeue, "LEAP", 3)
+    pages: list[int] = []
+    target = registry.get("testapp.post")[0]
+
+    found = requeue.survey(target, conditions={Condition.MISSING}, page_size=1, on_page=pages.append)
+
+    assert found.rows == {Condition.MISSING: 4}
+    assert found.wanted == 4
+    assert [rows for rows in pages if rows] == [3, 3, 1]
+
+
+def test_survey__only_missing__a_row_without_a_vector_that_is_not_missing(drain):
+    empty, queued, gone = (Post.objects.create(title=title) for title in ("", "queued", "gone"))
+    drain()
+    Post.objects.filter(pk__in=[queued.pk, gone.pk]).update(embedding=None)
+    EmbeddingTask.objects.filter(object_id=queued.pk).update(status=Status.PENDING, completed_at=None)
+
+    found = requeue.survey(registry.get("testapp.post")[0], conditions={Condition.MISSING})
+
+    assert Post.objects.get(pk=empty.pk).embedding is None
+    assert found.rows == {Condition.CURRENT: 1, Condition.QUEUED: 1, Condition.MISSING: 1}
+    assert found.wanted == 1
+
+
+def test_survey__only_missing__an_empty_table():
+    pages: list[int] = []
+
+    found = requeue.survey(registry.get("testapp.post")[0], conditions={Condition.MISSING}, on_page=pages.append)
+
+    assert found.rows == {}
+    assert sum(pages) == 0

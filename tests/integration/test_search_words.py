@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 
 from embeddings import registry, search
 from embeddings.checks import check_targets
-from embeddings.search.words import Words
+from embeddings.search.text_query import TextQuery
+from embeddings.search.words import Words, with_most
 from tests.testapp.models import Essay, Post
 
 pytestmark = pytest.mark.django_db
@@ -47,6 +50,34 @@ def test_search__more_words_before_better_rank(model):
     model.objects.create(title="a fig")
 
     assert titles("apple pear plum", model) == ["a pear", "apple apple apple"]
+
+
+@pytest.mark.parametrize("total", range(1, 8))
+def test_text_query__has_so_many_of_the_lexemes(total):
+    """Asked about each text that some of them make, also about the one that has none."""
+    words = [f"word{number}" for number in range(total)]
+    texts = [" ".join(chosen) for size in range(total + 1) for chosen in combinations(words, size)]
+    Essay.objects.bulk_create(Essay(title=text) for text in texts)
+
+    for number in range(1, total + 1):
+        found = Essay.objects.filter(words=TextQuery(number, words)).values_list("title", flat=True)
+
+        assert sorted(found) == sorted(text for text in texts if len(text.split()) >= number)
+
+
+@pytest.mark.parametrize("total", [12, 13, 24, 50])
+def test_with_most__of_many_words_more_than_half(total):
+    """Whichever they are: a part of the words is looked for, and then all are counted."""
+    words = sorted(f"w{number:02d}" for number in range(total))
+    most = total // 2 + 1
+    enough = {" ".join(words[:most]), " ".join(words[-most:]), " ".join(words)}
+    too_few = {" ".join(words[: most - 1]), " ".join(words[1 - most :])}
+    Essay.objects.bulk_create(Essay(title=text) for text in enough | too_few)
+    target = registry.targets_for(Essay)[0]
+
+    found = with_most(Essay.objects.all(), Words.of(" ".join(words), target, "default"), target)
+
+    assert {essay.title for essay in found} == enough
 
 
 def test_search__a_title_before_a_body():

@@ -25,7 +25,7 @@ ROWS: list[set[str]] = [
     {"pauses"},
     {"ledger", "limiter", "metrics", "heartbeats", "model_ids", "quotas", "timeouts", "kept", "idempotency"},
     {"live"},
-    {"writer", "chunking.rows", "census", "task_filter"},
+    {"writer", "chunking.rows", "census", "task_filter", "indexes"},
     {"pipeline.unboxing"},
     {"pipeline.intake"},
     {"pipeline.calling", "pipeline.settlement", "pipeline.selection"},

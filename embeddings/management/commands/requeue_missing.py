@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
+import psycopg
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from embeddings import conf, operations, registry, requeue
-from embeddings.exceptions import ConfigurationError
+from embeddings.cli import rebuilding
+from embeddings.cli.report import INTERRUPTED
+from embeddings.cli.telling import Teller
+from embeddings.exceptions import EmbeddingsError
+from embeddings.failure import Failure
+from embeddings.indexes import Rebuild
 from embeddings.models import EmbeddingBatch, Priority
 from embeddings.registry import Derived
 from embeddings.requeue import Survey
@@ -26,6 +34,12 @@ def _positive(value: str) -> int:
     if not value.isdigit() or int(value) < 1:
         raise ArgumentTypeError(f"must be a whole number of at least 1, not {value!r}.")
     return int(value)
+
+
+def _memory(value: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*(kB|MB|GB)", value):
+        raise ArgumentTypeError(f"must be an amount of memory such as 512MB or 2GB, not {value!r}.")
+    return value
 
 
 class Command(BaseCommand):
@@ -43,11 +57,36 @@ class Command(BaseCommand):
         parser.add_argument("--database", help="Only this one of EMBEDDINGS['DATABASES'].")
         parser.add_argument("--rollback", type=int, metavar="BATCH", help="Cancel what still waits of an earlier run.")
 
+        group = parser.add_argument_group(
+            "the index",
+            "A backfill of a whole table is several times faster without its approximate index (HNSW, IVFFlat).",
+        )
+        group.add_argument(
+            "--rebuild-index",
+            action="store_true",
+            help="Drop the index of what is filled, wait until workers have filled it, and build it again; searches "
+            "compare every row meanwhile. Run it again after an interruption: it goes on.",
+        )
+        group.add_argument(
+            "--build-memory",
+            type=_memory,
+            metavar="SIZE",
+            help="PostgreSQL's maintenance_work_mem for it, such as 2GB; default: what the table needs, up to a "
+            "quarter of effective_cache_size.",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self._run(options)
-        except ConfigurationError as exc:
+        except EmbeddingsError as exc:
             raise CommandError(str(exc)) from exc
+        except KeyboardInterrupt as exc:
+            raise CommandError(f"Stopped.{_rest(options)}", returncode=INTERRUPTED) from exc
+        except (Error, psycopg.Error) as exc:
+            if not options["rebuild_index"]:
+                raise
+            message = Failure.of(exc).message.rstrip(".")
+            raise CommandError(f"The database has said: {message}.{_rest(options)}") from exc
 
     def _run(self, options: dict[str, Any]) -> None:
         databases = self._databases(options["database"])
@@ -58,12 +97,54 @@ class Command(BaseCommand):
             raise CommandError("Embedding is switched off by EMBEDDINGS['ENABLED']; nothing can be queued.")
         places = [(target, using) for using in databases for target in self._targets(options["model"])]
         chosen = frozenset(condition for condition in requeue.WANTED if options[condition]) or requeue.WANTED
+        if options["rebuild_index"] and not options["dry_run"]:
+            self._rebuild(places, databases, chosen, options)
+            return
         if options["dry_run"] or not options["yes"]:
-            surveys = self._survey(places, chosen, options["batch_size"])
+            surveys = self._survey(places, chosen, options)
             if options["dry_run"] or not self._is_wanted(surveys):
                 return
         for using in databases:
             self._requeue([place for place in places if place[1] == using], using, chosen, options)
+
+    def _rebuild(
+        self,
+        places: list[Place],
+        databases: tuple[str, ...],
+        chosen: frozenset[requeue.Condition],
+        options: dict[str, Any],
+    ) -> None:
+        """Fill without the index. What an earlier run has begun is finished, also if nothing is to be queued now."""
+        with Teller(self.stdout) as teller, ExitStack() as stack:
+            rebuilds = {
+                using: stack.enter_context(
+                    Rebuild(using, say=teller.say, show=teller.show, memory=options["build_memory"])
+                )
+                for using in databases
+            }
+            wanted = self._wanted(places, chosen, options)
+            for using, rebuild in rebuilds.items():
+                here = [place for place in wanted if place[1] == using]
+                if here:
+                    rebuild.drop(target for target, _ in here)
+                    self._requeue(here, using, chosen, options)
+                rebuilding.finish(rebuild, [target for target, of in places if of == using], using, teller)
+
+    def _wanted(
+        self, places: list[Place], chosen: frozenset[requeue.Condition], options: dict[str, Any]
+    ) -> list[Place]:
+        """Where rows are to be queued, if they are."""
+        if not options["yes"]:
+            surveys = self._survey(places, chosen, options)
+            return [(one.target, one.using) for one in surveys if one.wanted] if self._is_wanted(surveys) else []
+        wanted = [
+            (target, using)
+            for target, using in places
+            if requeue.is_any_wanted(target, conditions=chosen, page_size=options["batch_size"], using=using)
+        ]
+        if not wanted:
+            self.stdout.write(NOTHING)
+        return wanted
 
     def _databases(self, given: str | None) -> tuple[str, ...]:
         databases = conf.current().databases
@@ -75,16 +156,21 @@ class Command(BaseCommand):
         found = [t for label in labels for t in registry.get(label)] if labels else registry.all_derived()
         return list(dict.fromkeys(found))
 
-    def _survey(self, places: list[Place], chosen: frozenset[requeue.Condition], page_size: int) -> list[Survey]:
+    def _survey(
+        self, places: list[Place], chosen: frozenset[requeue.Condition], options: dict[str, Any]
+    ) -> list[Survey]:
         with self._progress("Counting", places) as advance:
             surveys = [
-                requeue.survey(target, conditions=chosen, page_size=page_size, using=using, on_page=advance)
+                requeue.survey(target, conditions=chosen, page_size=options["batch_size"], using=using, on_page=advance)
                 for target, using in places
             ]
         for survey in surveys:
             self.stdout.write(f"{_name(survey)}: {_counts(survey)}.")
         wanted = any(survey.wanted for survey in surveys)
         self.stdout.write(f"To queue: {_work(surveys)}." if wanted else NOTHING)
+        if options["rebuild_index"]:
+            for sentence in rebuilding.plan(surveys):
+                self.stdout.write(sentence)
         return surveys
 
     def _is_wanted(self, surveys: list[Survey]) -> bool:
@@ -148,6 +234,11 @@ class Command(BaseCommand):
             total = sum(requeue.row_count(target, using) for target, using in places) if console.is_terminal else None
             bar = progress.add_task(verb, total=total)
             yield lambda rows: progress.advance(bar, rows)
+
+
+def _rest(options: dict[str, Any]) -> str:
+    """How a rebuild goes on that was cut off."""
+    return " Run it again: it goes on, and builds what it has dropped." if options["rebuild_index"] else ""
 
 
 def _name(survey: Survey) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from embeddings.conf import ProviderSettings
@@ -129,6 +130,18 @@ def peak_bytes(work: Callable[[], object]) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def test_embed__does_not_keep_texts() -> None:
+    provider = local_provider()
+    provider.embed(["a text that loads all there is to load"])
+    before = psutil.Process().memory_info().rss
+
+    for start in range(0, 6_000, 500):
+        provider.embed([f"{number} " * 30 for number in range(start, start + 500)])
+
+    grown = psutil.Process().memory_info().rss - before
+    assert grown < 15_000_000
 
 
 @pytest.mark.parametrize(
