@@ -28,12 +28,12 @@ def request(
     They join the batch (default: that of `embeddings.batch`), whose total counts each that was not in it yet.
     `is_overwritten` says that somebody else has written the columns: what is known of their vectors is void.
     """
-    unique = {(r.content_type_id, r.object_id, r.field): r for r in requests}.values()
+    unique = list({(r.content_type_id, r.object_id, r.field): r for r in requests}.values())
     if not unique:
         return []
     batch_id = context.batch_id(using) if batch_id is None else batch_id
     head_starts = conf.configured().head_start_seconds  # The statement reads those that operators have changed.
-    if is_overwritten and batch_id is None and len(unique) == 1 and (ids := _open_new(*unique, head_starts, using)):
+    if is_overwritten and batch_id is None and len(unique) == 1 and (ids := _open_new(unique[0], head_starts, using)):
         return ids
     rows = execute_text(
         _statement(is_counted=batch_id is not None, is_told=batch_id is not None and telling.are_batches_told()),
