@@ -35,7 +35,7 @@ PAGES = Path(__file__).resolve().parents[2] / "project" / "content" / "samples" 
 
 
 def measure(scale: Scale) -> Iterator[Row]:
-    rows = scale.of(20_000, 2_500, 30)
+    rows = scale.of(15_000, 2_500, 30)
     for workers, rounds in ((1, scale.of(2, 1, 1)), (2, scale.of(1, 0, 0))):
         if not rounds:
             continue

@@ -9,7 +9,7 @@ from embeddings.cli import filling
 from embeddings.cli.telling import Teller
 from embeddings.indexes import Index, Rebuild
 from embeddings.registry import Derived, Splitting
-from embeddings.requeue import Survey
+from embeddings.requeue import Survey, row_count
 
 # For 256 dimensions and m = 16 on two cores: good to tell minutes from hours.
 BUILD_ROWS_PER_SECOND = 2_500
@@ -39,7 +39,7 @@ def finish(rebuild: Rebuild, targets: Iterable[Derived], using: str, teller: Tel
 
 
 def _sentences(index: Index, survey: Survey) -> Iterator[str]:
-    rows = survey.rows.total()
+    rows = row_count(survey.target, survey.using)
     fill = "during the backfill" if survey.seconds is None else f"for about {_duration(survey.seconds)}"
     build = _duration(rows / BUILD_ROWS_PER_SECOND)
     yield (
