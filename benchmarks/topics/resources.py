@@ -45,7 +45,8 @@ MEMORY_SECONDS, CONNECTIONS_SECONDS = 0.05, 0.005
 # Until all that was imported has its vectors.
 DRAIN_SECONDS = 300.0
 TEXT = "has about a hundred characters, as the texts of the other benchmarks have them."
-WARM_UP = 10
+# Creations before the first that count: all threads have a connection then.
+WARM_UP = 32
 CREATE = "/api/recommendations/"
 NAMES = ("web server", "worker")
 
@@ -131,7 +132,7 @@ class Load:
 
 
 def _clients(web: Site, count: int, rounds: int) -> Iterator[Row]:
-    _post_alone(web, WARM_UP)
+    _post_together(web, WARM_UP)
     together, alone = in_turns(
         lambda: _load(web, count, lambda: _post_together(web, count)),
         lambda: _load(web, count // 10, lambda: _post_alone(web, count // 10)),
