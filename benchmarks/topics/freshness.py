@@ -46,7 +46,7 @@ Waits = list[float]
 def measure(scale: Scale) -> Iterator[Row]:
     rows, saves, rounds = scale.of(100_000, 40_000, 8_000), scale.of(50, 20, 3), scale.of(2, 1, 1)
     idle, behind = zip(*(_round(rows, saves) for _ in range(rounds)), strict=True)
-    yield _row("Half of all saves have their vector within", 0.5, idle, behind, rows)
+    yield _row("half of all saves have their vector within", 0.5, idle, behind, rows)
     yield _row("99 % of all saves have their vector within", 0.99, idle, behind, rows, BEHIND_GOAL_MS)
     yield _idle_row(idle)
 
@@ -67,7 +67,7 @@ def _row(
 def _idle_row(idle: Sequence[Waits]) -> Row:
     return Row(
         topic="freshness",
-        what="With an idle worker saves have their vector within",
+        what="with an idle worker saves have their vector within",
         unit="ms",
         ours=Side("99 % of them", _percentiles(idle, 0.99)),
         theirs=Side("half of them", _percentiles(idle, 0.5)),

@@ -117,7 +117,7 @@ def _used(case: Case, counts: Sequence[Count], windows: Windows) -> Row:
     used = [getattr(after, case.name) - getattr(before, case.name) for before, after in pairwise(counts)]
     return Row(
         topic="quota",
-        what=f"{case.name.capitalize()} that {case.who} used of a quota of {case.per_minute:,} a minute",
+        what=f"{case.name} that {case.who} used of a quota of {case.per_minute:,} a minute",
         unit=f"{case.name} a minute",
         ours=Side("used", tuple(each * 60 / windows.seconds for each in used)),
         theirs=Side("quota", (float(case.per_minute),) * len(used)),
@@ -128,7 +128,7 @@ def _used(case: Case, counts: Sequence[Count], windows: Windows) -> Row:
 def _refused(case: Case, count: Count) -> Row:
     return Row(
         topic="quota",
-        what=f"Requests of {case.who} that were answered 429, with as many {case.name} as there may be",
+        what=f"requests of {case.who} that were answered 429, with as many {case.name} as there may be",
         unit="requests",
         ours=Side("refused", (float(count.refused),)),
         theirs=Side("all", (float(count.requests + count.refused),)),

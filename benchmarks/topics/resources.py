@@ -99,7 +99,7 @@ def _peak(seen: Seen, number: int, began: float, ended: float, quarter: int) -> 
 def _peak_row(name: str, idle: float, peak: float, rows: int) -> Row:
     return Row(
         topic="resources",
-        what=f"Memory of the {name} while {rows:,} rows are created through it and embedded",
+        what=f"memory of the {name} while {rows:,} rows are created through it and embedded",
         unit="MB",
         ours=Side("at most", (peak,)),
         theirs=Side("before", (idle,)),
@@ -110,7 +110,7 @@ def _peak_row(name: str, idle: float, peak: float, rows: int) -> Row:
 def _growth_row(name: str, second: float, last: float, rows: int) -> Row:
     return Row(
         topic="resources",
-        what=f"Memory of the {name} over {rows:,} rows",
+        what=f"memory of the {name} over {rows:,} rows",
         unit="MB",
         ours=Side("at most in the last quarter", (last,)),
         theirs=Side("at most in the second", (second,)),
@@ -144,12 +144,12 @@ def _clients(web: Site, count: int, rounds: int) -> Iterator[Row]:
         return Row("resources", what, unit, ours, Side("one", tuple(map(figure, alone))), ours_at_most=ours_at_most)
 
     yield row("95 % of creations take the server", "ms", lambda load: percentile(load.milliseconds, 0.95))
-    yield row("Each creation takes the server at most", "ms", lambda load: max(load.milliseconds), MOST_MS)
-    yield row("Creations a second", "a second", lambda load: load.per_second)
+    yield row("each creation takes the server at most", "ms", lambda load: max(load.milliseconds), MOST_MS)
+    yield row("creations a second", "a second", lambda load: load.per_second)
     yield row(
-        "Database connections in use at any moment, at most", "connections", lambda load: load.in_use, MOST_IN_USE
+        "database connections in use at any moment, at most", "connections", lambda load: load.in_use, MOST_IN_USE
     )
-    yield row("Database connections, at most", "connections", lambda load: load.connected)
+    yield row("database connections, at most", "connections", lambda load: load.connected)
 
 
 def _load(web: Site, count: int, post: Callable[[], object]) -> Load:
