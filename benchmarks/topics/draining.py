@@ -41,7 +41,7 @@ def measure(scale: Scale) -> Iterator[Row]:
     }
     if scale.name == "smoke":  # Each worker takes a second to start.
         measures = {label: measures[label] for label in (ONE, "bare script", "naive SimpleWorker")}
-    figures = all_in_turns(list(measures.values()), scale.of(3, 2, 1))
+    figures = all_in_turns(list(measures.values()), scale.of(3, 1, 1))
     sides = {label: Side(label, tuple(values)) for label, values in zip(measures, figures, strict=True)}
     return _rows(sides)
 

@@ -44,7 +44,7 @@ Waits = list[float]
 
 
 def measure(scale: Scale) -> Iterator[Row]:
-    rows, saves, rounds = scale.of(100_000, 40_000, 8_000), scale.of(50, 20, 3), scale.of(2, 1, 1)
+    rows, saves, rounds = scale.of(100_000, 30_000, 8_000), scale.of(50, 12, 3), scale.of(2, 1, 1)
     idle, behind = zip(*(_round(rows, saves) for _ in range(rounds)), strict=True)
     yield _row("half of all saves have their vector within", 0.5, idle, behind, rows)
     yield _row("99 % of all saves have their vector within", 0.99, idle, behind, rows, BEHIND_GOAL_MS)

@@ -36,7 +36,7 @@ def measure(scale: Scale) -> Iterator[Row]:
         }
         if scale.name == "smoke":  # Each worker takes a second to start.
             del measures[TWO]
-        figures = all_in_turns(list(measures.values()), scale.of(3, 2, 1))
+        figures = all_in_turns(list(measures.values()), scale.of(3, 1, 1))
     sides = {label: Side(label, tuple(values)) for label, values in zip(measures, figures, strict=True)}
     yield Row("http", WHAT, "rows/s", sides[ONE], sides[BARE], ratio_at_least=0.7)
     if TWO in sides:

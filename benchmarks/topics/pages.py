@@ -65,7 +65,7 @@ PAGE_MS, METRICS_MS = 300.0, 100.0
 def measure(scale: Scale) -> Iterator[Row]:
     many, few = scale.of(1_000_000, 100_000, 2_000), scale.of(10_000, 10_000, 1_500)
     ledgers = _Ledgers({f"{many:,} tasks": many, f"{few:,} tasks": few})
-    rounds, times = scale.of(3, 2, 1), scale.of(7, 3, 1)
+    rounds, times = scale.of(3, 1, 1), scale.of(7, 3, 1)
     measured = partial(_row, ledgers, rounds, times)
     pages, answers = scale.of(len(ADMIN_PAGES), 6, 1), scale.of(len(API_PAGES), 6, 1)
     yield measured(OVERVIEW, "the overview", PAGE_MS)

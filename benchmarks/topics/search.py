@@ -43,7 +43,7 @@ def measure(scale: Scale) -> Iterator[Row]:
     asked = questions(scale.of(87, 30, 5))
     searcher = Searcher(os.environ["DATABASE_URL"], _embed, EF_SEARCH)
     try:
-        yield from _speed(searcher, asked, rows, scale.of(3, 2, 1))
+        yield from _speed(searcher, asked, rows, scale.of(3, 1, 1))
         yield from _recall(searcher, asked, rows)
     finally:
         searcher.close()
